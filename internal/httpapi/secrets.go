@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"cmp"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed355143d4/mailer/internal/jsonenc"
+)
+
+// hidden stands where a secret was.
+const hidden = "[hidden]"
+
+// replacer finds the secrets in each form in which an error could quote them.
+func replacer(secrets []string, header http.Header) *strings.Replacer {
+	secrets = slices.Clone(secrets)
+	for name, values := range header {
+		if http.CanonicalHeaderKey(name) != "Authorization" {
+			continue
+		}
+		for _, v := range values {
+			scheme, credentials, ok := strings.Cut(v, " ")
+			if !ok {
+				credentials = scheme
+			}
+			secrets = append(secrets, strings.TrimSpace(credentials))
+		}
+	}
+	var forms []string
+	for _, s := range secrets {
+		if s == "" {
+			continue
+		}
+		quoted, inJSON := strconv.Quote(s), string(jsonenc.AppendString(nil, s))
+		forms = append(forms, s, url.QueryEscape(s), url.PathEscape(s), url.UserPassword("", s).String()[1:],
+			quoted[1:len(quoted)-1], inJSON[1:len(inJSON)-1])
+		// Base64 of a text in which the secret begins at any offset, as in
+		// "user:secret": the characters that only the secret decides.
+		for lead := range 3 {
+			for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+				e := enc.EncodeToString([]byte("\x00\x00"[:lead] + s))
+				e = e[(8*lead+5)/6 : 8*(lead+len(s))/6]
+				if len(e) >= 4 {
+					forms = append(forms, e)
+				}
+			}
+		}
+	}
+	// The longest first, so that what contains another form is hidden whole.
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) })
+	forms = slices.Compact(forms)
+	pairs := make([]string, 0, 2*len(forms))
+	for _, f := range forms {
+		pairs = append(pairs, f, hidden)
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// scrub returns err itself if nothing in its tree says a secret; otherwise an
+// error with the same words but for the secret, which answers errors.Is as err
+// does and gives out nothing else.
+func (c *Client) scrub(err error) error {
+	if err == nil || !c.leaks(err) {
+		return err
+	}
+	return &scrubbed{words: c.hide.Replace(err.Error()), is: func(target error) bool { return errors.Is(err, target) }}
+}
+
+func (c *Client) leaks(err error) bool {
+	if s := err.Error(); c.hide.Replace(s) != s {
+		return true
+	}
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		inner := err.Unwrap()
+		return inner != nil && c.leaks(inner)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(err.Unwrap(), c.leaks)
+	}
+	return false
+}
+
+type scrubbed struct {
+	words string
+	is    func(target error) bool // a func, since no verb of fmt looks into one
+}
+
+func (e *scrubbed) Error() string        { return e.words }
+func (e *scrubbed) Is(target error) bool { return e.is(target) }
