@@ -1,0 +1,57 @@
+// Package failover sends through the first of several services that will take a
+// message, and is safe to leave on.
+//
+// A [Chain] is a [mailer.Sender] over other Senders, its targets, in the order
+// of preference. Whether the next target may be tried is decided by whose fault
+// a failure was, its [mailer.Kind], and by whether the message may be out
+// already, [mailer.NotSent]:
+//
+//	Kind          whose fault          the chain                              the target
+//	Invalid       message              stops                                  -
+//	Rejected      message or set-up    next                                   -
+//	Unsupported   message              next                                   -
+//	TooLarge      message              next                                   -
+//	Content       message              next                                   -
+//	Recipient     recipient            stops                                  -
+//	Sender        account              next, logged as an error               -
+//	Unauthorized  account              next                                   rests
+//	Quota         account              next                                   rests
+//	RateLimited   account              next                                   rests
+//	Unavailable   service              next                                   strike
+//	Network       network              next                                   strike
+//	Canceled      caller               stops                                  -
+//	Unknown       nobody knows         next                                   -
+//
+// Above the table stands one rule that no kind and no [Config].Decide overrides:
+// after a failure that is not NotSent the chain stops, since the message may be
+// out, and going on could send it twice. Only a message with AllowDuplicate goes
+// on to the next target then; the attempts after that are marked
+// PossibleDuplicate. An error that is no [*mailer.Error] is never NotSent.
+//
+// # Health
+//
+// A target rests after three strikes in a row, or at once where the table says
+// so: for the time that the service named (at most a day), otherwise for a
+// back-off that doubles from [Config].Rest to [Config].MaxRest. While it rests,
+// mail goes to the others. After the rest one message at a time tries it; the
+// others pass it by. If the service takes that message, the target is well, and
+// mail prefers it again as before. A further strike lets it rest longer. A fault
+// of the message, or a caller who gives up, says nothing: the next message
+// tries. So a bad message never takes a good service out.
+//
+// If no target may be tried because all rest, the one that wakes first is tried
+// anyway, except those whose service named a time that lies ahead. If all did,
+// Send returns an error without traffic: NotSent, with the earliest RetryAfter.
+//
+// # Time
+//
+// A caller's deadline is shared out, so that a first target that hangs leaves
+// time for the next: an attempt gets what is left divided by the targets that
+// may still be tried, but five seconds if they are no more than half of what is
+// left. The last target gets all that is left. [Target].Timeout limits an attempt
+// further. Without a deadline each attempt has [Config].AttemptTimeout.
+//
+// An attempt that runs out of its time is a strike if that time was a second or
+// more, or the whole of the time set for the target. A caller in a greater hurry
+// learns nothing about the service.
+package failover
