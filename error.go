@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Kind says whose fault a failure was, and so what can be done about it. It is
@@ -106,8 +107,12 @@ type Error struct {
 	Err error
 }
 
-// Error says it on one line: provider, kind, field, status, code, words.
+// Error says it on one line: provider, kind, field, status, code, words. Control
+// characters in what others said become spaces.
 func (e *Error) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	var b strings.Builder
 	if e.Provider != "" {
 		b.WriteString(e.Provider)
@@ -144,23 +149,34 @@ func (e *Error) Error() string {
 	if !e.NotSent && e.Kind != KindInvalid {
 		b.WriteString(" [may have been sent]")
 	}
-	return b.String()
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == 0x2028 || r == 0x2029 {
+			return ' '
+		}
+		return r
+	}, b.String())
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Is reports whether target is e's Kind.
 func (e *Error) Is(target error) bool {
 	k, ok := target.(Kind)
-	return ok && k == e.Kind
+	return ok && e != nil && k == e.Kind
 }
 
 // KindOf returns the kind of the first [*Error] or Kind in err's tree. For any
 // other error it is KindCanceled for context.Canceled, KindNetwork for
-// context.DeadlineExceeded, and KindUnknown otherwise, nil included.
+// context.DeadlineExceeded, and KindUnknown otherwise, nil and a nil [*Error]
+// included.
 func KindOf(err error) Kind {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
 		return e.Kind
 	}
 	if k, ok := errors.AsType[Kind](err); ok {
