@@ -1,0 +1,44 @@
+// Package providertest is the conformance suite that every provider runs. It is
+// public, so that the author of an adapter outside this module can prove theirs.
+//
+// [Run] sends the suite's own messages ([Messages]) and lives through the suite's
+// bad days, against a fake service on loopback. What the service says in its own
+// words (the answer that means "taken", the answers that mean "no") comes from
+// the [Spec]; everything else is the same for all. The test of an adapter over
+// HTTP is one literal:
+//
+//	func TestConformance(t *testing.T) {
+//		config := acme.Config{Key: "key-0123456789abcdef"}
+//		providertest.Run(t, providertest.Spec{
+//			Name:    "acme",
+//			Secrets: []string{config.Key},
+//			Config:  config,
+//			Unsupported: map[string]mailer.Kind{
+//				"scheduled": mailer.KindUnsupported,
+//			},
+//			Dropped: map[string][]string{
+//				"two tags": {"Tags[1]"},
+//			},
+//			Peer: providertest.HTTP{
+//				New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
+//					return acme.New(acme.Config{Key: config.Key, BaseURL: baseURL, HTTPClient: client})
+//				},
+//				Accept: func(n int, _ providertest.Request) (providertest.Answer, string) {
+//					id := fmt.Sprintf("acme-%d", n)
+//					return providertest.JSON(200, fmt.Sprintf(`{"id":%q}`, id)), id
+//				},
+//				Refusals: []providertest.Refusal{
+//					{Name: "the key is unknown", Answer: providertest.JSON(401, `{"error":"key"}`), Kind: mailer.KindUnauthorized, NotSent: true, Code: "key"},
+//				},
+//			},
+//		})
+//	}
+//
+// An adapter of another protocol brings a [Peer] of its own.
+//
+// The requests are compared with testdata/request/<case>.golden in the folder of
+// the adapter. "go test -update" rewrites these files; read their diff as the
+// description of a change. No clock and no randomness is in them.
+//
+// Run takes no part in parallel tests: it looks for goroutines left behind.
+package providertest

@@ -1,0 +1,181 @@
+package providertest_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image/png"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
+)
+
+const toyKey = "toy-key-0123456789abcdef"
+
+// toySpec is what the author of an adapter writes.
+func toySpec(defect string) providertest.Spec {
+	return providertest.Spec{
+		Name:    "toy",
+		Secrets: []string{toyKey},
+		Config:  toyConfig{Key: toyKey, Prints: defect == "prints the key of Config"},
+		Unsupported: map[string]mailer.Kind{
+			"no recipient in to":        mailer.KindUnsupported,
+			"international local part":  mailer.KindUnsupported,
+			"template with nested data": mailer.KindUnsupported,
+		},
+		Dropped: map[string][]string{
+			"two tags":     {"Tags[1]"},
+			"tracking on":  {"Track.Clicks"},
+			"tracking off": {"Track.Clicks"},
+		},
+		Peer: providertest.HTTP{
+			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
+				return newToy(defect, baseURL, toyKey, client)
+			},
+			Accept: func(n int, _ providertest.Request) (providertest.Answer, string) {
+				id := fmt.Sprintf("toy-%d", n)
+				return providertest.JSON(200, fmt.Sprintf(`{"ok":true,"id":%q}`, id)), id
+			},
+			Partial: func(providertest.Request) (providertest.Answer, string) {
+				return providertest.JSON(200, `{"ok":true,"id":"toy-part","refused":["ben@example.com"]}`), "toy-part"
+			},
+			Refusals: []providertest.Refusal{
+				{Name: "the key is unknown", Answer: providertest.JSON(401, `{"error":"key","words":"no such key"}`), Kind: mailer.KindUnauthorized, NotSent: true, Code: "key"},
+				{Name: "no credits, said with status 200", Answer: providertest.JSON(200, `{"error":"credits","words":"none left"}`), Kind: mailer.KindQuota, NotSent: true, Code: "credits"},
+			},
+		},
+	}
+}
+
+func TestCorrectAdapterPasses(t *testing.T) {
+	providertest.Run(t, toySpec(""))
+}
+
+// defectVariable names the defect that the child process has to run with.
+const defectVariable = "PROVIDERTEST_DEFECT"
+
+// TestDefect is run by TestBrokenAdapterFails, in a process of its own.
+func TestDefect(t *testing.T) {
+	defect := os.Getenv(defectVariable)
+	if defect == "" {
+		t.Skip("runs in a child process only")
+	}
+	providertest.Run(t, toySpec(defect))
+}
+
+// TestBrokenAdapterFails proves that the suite bites: each defect of the toy is
+// found, by the subtest that it concerns.
+func TestBrokenAdapterFails(t *testing.T) {
+	for defect, caught := range map[string]string{
+		"drops cc":                           "message/several_recipients",
+		"drops bcc":                          "message/several_recipients",
+		"shows bcc as cc":                    "recipients/each_list_has_a_place_of_its_own",
+		"sends an address twice":             "recipients/an_address_that_stands_twice_is_said_once",
+		"does not quote names":               "message/a_name_that_looks_like_addresses",
+		"drops HTML":                         "message/html_and_text",
+		"loses bytes of attachments":         "large_attachment",
+		"drops a tag in silence":             "message/two_tags",
+		"ignores tracking":                   "tracking/Track.Opens",
+		"keeps a clock in the request":       "message/minimal",
+		"sends what is unsupported":          "message/no_recipient_in_to",
+		"refuses what is supported":          "message/scheduled",
+		"Check disagrees with Send":          "message/no_recipient_in_to",
+		"checks nothing":                     "invalid_message/a_line_end_in_the_subject",
+		"loses the ID":                       "id",
+		"changes the message":                "message/several_recipients",
+		"writes behind the message's slices": "message/several_recipients",
+		"swaps concurrent bodies":            "concurrent/64_senders",
+		"takes any 200 for a yes":            "bad_day/refusal:_no_credits,_said_with_status_200",
+		"leaks the key":                      "bad_day/connection_refused",
+		"repeats the answer":                 "bad_day/a_web_page_that_repeats_the_request",
+		"prints the key":                     "prints_no_secret",
+		"prints the key of Config":           "prints_no_secret",
+		"names no provider":                  "bad_day/connection_refused",
+		"reports plain errors":               "bad_day/connection_refused",
+		"follows redirects":                  "bad_day/a_redirect_to_another_host_with_status_307",
+		"changes the client":                 "message/minimal",
+		"calls the service in New":           "message/minimal",
+		"claims NotSent after a lost answer": "bad_day/closed_after_the_message_was_read",
+		"never claims NotSent":               "bad_day/connection_refused",
+		"tries again by itself":              "bad_day/a_web_page_with_status_503",
+		"calls everything rejected":          "bad_day/refusal:_no_credits,_said_with_status_200",
+		"hides refused recipients":           "bad_day/one_of_two_recipients_is_refused",
+		"reads an endless body":              "bad_day/an_answer_of_100_MB",
+		"unpacks a bomb":                     "bad_day/an_answer_of_100_MB_in_a_small_gzip",
+		"panics on a web page":               "bad_day/a_web_page_with_status_200",
+		"ignores Retry-After":                "bad_day/status_429_with_seconds",
+		"lets Retry-After overflow":          "bad_day/status_429_with_centuries",
+		"returns a receipt without an id":    "message/minimal",
+		"returns its own id":                 "message/minimal",
+		"ignores the context":                "context/canceled_while_the_service_is_silent",
+		"leaves a goroutine":                 "leaves_no_goroutine",
+	} {
+		t.Run(defect, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			var parts []string
+			for _, part := range strings.Split("TestDefect/"+caught, "/") {
+				parts = append(parts, "^"+part+"$")
+			}
+			pattern := strings.Join(parts, "/")
+			if caught == "leaves_no_goroutine" {
+				pattern = "^TestDefect$/^(id|leaves_no_goroutine)$"
+			}
+			child := exec.CommandContext(ctx, os.Args[0], "-test.run="+pattern, "-test.v")
+			child.Env = append(os.Environ(), defectVariable+"="+defect)
+			output, err := child.CombinedOutput()
+			require.Error(t, err, "the suite passes a broken adapter:\n%s", output)
+			require.Contains(t, string(output), "--- FAIL: TestDefect/"+caught+" ", "another test failed:\n%s", output)
+		})
+	}
+}
+
+func TestMessagesAreValidAndDiffer(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range providertest.Messages() {
+		require.NoError(t, c.Message.Validate(), c.Name)
+		require.NotEmpty(t, c.Message.ID, c.Name)
+		require.False(t, seen[c.Message.ID], c.Name)
+		seen[c.Message.ID] = true
+		if at := c.Message.SendAt; !at.IsZero() {
+			require.Zero(t, at.Nanosecond())
+			require.Positive(t, time.Until(at))
+		}
+	}
+	cases := providertest.Messages()
+	cases[0].Message.To[0].Address = "changed@example.com"
+	require.NotEqual(t, cases[0], providertest.Messages()[0], "each call has to make new messages")
+}
+
+func TestInlineImageIsOne(t *testing.T) {
+	for _, c := range providertest.Messages() {
+		for _, a := range c.Message.Attachments {
+			if a.ContentType == "image/png" {
+				_, err := png.Decode(bytes.NewReader(a.Content))
+				require.NoError(t, err)
+			}
+		}
+	}
+}
+
+// Messages can be sent with any Sender.
+func ExampleMessages() {
+	for _, c := range providertest.Messages() {
+		if c.Name == "one-click unsubscribe" {
+			fmt.Println(c.Message.ID)
+			fmt.Println(c.Message.Unsubscribe.URL)
+		}
+	}
+	// Output:
+	// one-click-unsubscribe
+	// https://example.com/leave?u=8841&l=news
+}

@@ -1,0 +1,388 @@
+package providertest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/envelope"
+)
+
+// toy is an adapter for a service that does not exist. It is correct as long as
+// defect is empty; each defect breaks one thing.
+type toy struct {
+	baseURL string
+	key     secret
+	client  *http.Client
+	defect  string
+
+	mu     sync.Mutex
+	body   []byte         // of the defect "swaps concurrent bodies"
+	idle   chan struct{}  // of the defect "leaves a goroutine"
+	Leaked map[string]any // of the defect "prints the key"
+}
+
+// secret is a string that does not print.
+type secret struct{ value func() string }
+
+func (secret) String() string   { return "***" }
+func (secret) GoString() string { return "***" }
+
+type toyConfig struct {
+	Key    string
+	Prints bool
+}
+
+func (c toyConfig) String() string {
+	if c.Prints {
+		return c.Key
+	}
+	return "toy"
+}
+func (c toyConfig) GoString() string             { return c.String() }
+func (c toyConfig) LogValue() slog.Value         { return slog.StringValue(c.String()) }
+func (c toyConfig) Format(f fmt.State, _ rune)   { io.WriteString(f, c.String()) }
+func (c toyConfig) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+func newToy(defect, baseURL, key string, client *http.Client) (*toy, error) {
+	p := &toy{baseURL: baseURL, key: secret{func() string { return key }}, client: client, defect: defect}
+	switch defect {
+	case "follows redirects":
+	case "changes the client":
+		client.CheckRedirect = noRedirect
+	default:
+		c := *client
+		c.CheckRedirect = noRedirect
+		p.client = &c
+	}
+	switch defect {
+	case "prints the key":
+		p.Leaked = map[string]any{"key": key}
+	case "calls the service in New":
+		if r, err := client.Get(baseURL); err == nil {
+			r.Body.Close()
+		}
+	case "leaves a goroutine":
+		p.idle = make(chan struct{})
+		go func() { <-p.idle }()
+	}
+	return p, nil
+}
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+func (p *toy) Name() string { return "toy" }
+
+type toyBox struct {
+	Email string `json:"email"`
+	Name  string `json:"name,omitempty"`
+}
+
+type toyFile struct {
+	Name, Type, CID string
+	Data            []byte
+}
+
+type toyMail struct {
+	ID          string            `json:"id"`
+	From        toyBox            `json:"from"`
+	To          []toyBox          `json:"to"`
+	Cc          []toyBox          `json:"cc,omitempty"`
+	Bcc         []toyBox          `json:"bcc,omitempty"`
+	ReplyTo     []toyBox          `json:"reply_to,omitempty"`
+	Subject     string            `json:"subject,omitempty"`
+	Text        string            `json:"text,omitempty"`
+	HTML        string            `json:"html,omitempty"`
+	Files       []toyFile         `json:"files,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+	Tag         string            `json:"tag,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+	TrackOpens  *bool             `json:"track_opens,omitempty"`
+	Template    string            `json:"template,omitempty"`
+	Data        map[string]any    `json:"data,omitempty"`
+	At          *time.Time        `json:"at,omitempty"`
+	Stamp       int64             `json:"stamp,omitempty"`
+	Unsupported bool              `json:"unsupported,omitempty"`
+}
+
+func (p *toy) boxes(list []mailer.Address) []toyBox {
+	var all []toyBox
+	for _, a := range list {
+		if p.defect == "does not quote names" && a.Name != "" {
+			all = append(all, toyBox{Email: a.Name + " <" + a.Address + ">"})
+			continue
+		}
+		all = append(all, toyBox{a.Address, a.Name})
+	}
+	return all
+}
+
+func (p *toy) refuse(field, words string) error {
+	return &mailer.Error{Provider: "toy", Kind: mailer.KindUnsupported, NotSent: true, Field: field, Message: words}
+}
+
+// translate makes the request of a message, and says what was dropped.
+func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
+	prepared, err := envelope.Prepare(m, false)
+	if p.defect == "checks nothing" && mailer.KindOf(err) == mailer.KindInvalid {
+		prepared, err = m, nil
+	}
+	if err != nil {
+		if e, ok := errors.AsType[*mailer.Error](err); ok {
+			named := *e
+			named.Provider = "toy"
+			return toyMail{}, nil, &named
+		}
+		return toyMail{}, nil, err
+	}
+	if p.defect == "sends an address twice" {
+		prepared.To, prepared.Cc, prepared.Bcc = m.To, m.Cc, m.Bcc
+	}
+	m = prepared
+	if len(m.To) == 0 && p.defect != "sends what is unsupported" {
+		return toyMail{}, nil, p.refuse("To", "needs one")
+	}
+	for _, v := range m.Template.Data {
+		if _, ok := v.(string); !ok {
+			return toyMail{}, nil, p.refuse("Template.Data", "takes strings only")
+		}
+	}
+	if p.defect == "refuses what is supported" && !m.SendAt.IsZero() {
+		return toyMail{}, nil, p.refuse("SendAt", "is not wanted")
+	}
+	q := toyMail{
+		ID: m.ID, From: toyBox{m.From.Address, m.From.Name}, To: p.boxes(m.To), Cc: p.boxes(m.Cc), Bcc: p.boxes(m.Bcc), ReplyTo: p.boxes(m.ReplyTo),
+		Subject: m.Subject, Text: m.Text, HTML: m.HTML, Metadata: m.Metadata, Template: m.Template.ID, Data: m.Template.Data,
+	}
+	switch p.defect {
+	case "drops cc":
+		q.Cc = nil
+	case "drops bcc":
+		q.Bcc = nil
+	case "shows bcc as cc":
+		q.Cc, q.Bcc = append(q.Cc, q.Bcc...), nil
+	case "keeps a clock in the request":
+		q.Stamp = time.Now().UnixNano()
+	case "loses the ID":
+		q.ID = ""
+	case "drops HTML":
+		q.HTML = ""
+	}
+	for _, a := range m.Attachments {
+		f := toyFile{a.Name, a.ContentType, a.ContentID, a.Content}
+		if p.defect == "loses bytes of attachments" && len(a.Content) > 1<<20 {
+			f.Data = a.Content[:1<<20]
+		}
+		q.Files = append(q.Files, f)
+	}
+	q.Headers = map[string]string{}
+	for k, v := range m.Headers {
+		q.Headers[k] = v
+	}
+	if u := m.Unsubscribe; u.URL != "" || u.Mailto != "" {
+		q.Headers["List-Unsubscribe"] = fmt.Sprintf("<%s>, <mailto:%s>", u.URL, u.Mailto)
+		q.Headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	}
+	var dropped []string
+	for i, tag := range m.Tags {
+		if i == 0 {
+			q.Tag = tag
+		} else {
+			dropped = append(dropped, fmt.Sprintf("Tags[%d]", i))
+		}
+	}
+	if m.Track.Opens != mailer.Default && p.defect != "ignores tracking" {
+		on := m.Track.Opens == mailer.On
+		q.TrackOpens = &on
+	}
+	if m.Track.Clicks != mailer.Default {
+		dropped = append(dropped, "Track.Clicks")
+	}
+	if !m.SendAt.IsZero() {
+		q.At = &m.SendAt
+	}
+	if p.defect == "drops a tag in silence" {
+		dropped = nil
+	}
+	return q, dropped, nil
+}
+
+func (p *toy) Check(m mailer.Message) error {
+	_, _, err := p.translate(m)
+	if p.defect == "Check disagrees with Send" && mailer.KindOf(err) == mailer.KindUnsupported {
+		return nil
+	}
+	return err
+}
+
+func (p *toy) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
+	q, dropped, err := p.translate(m)
+	if err != nil {
+		return mailer.Receipt{}, err
+	}
+	switch p.defect {
+	case "changes the message":
+		if len(m.To) > 0 {
+			m.To[0].Name = strings.ToUpper(m.To[0].Name)
+		}
+	case "writes behind the message's slices":
+		_ = append(m.To, mailer.Address{Address: "ben@example.com"})
+	case "ignores the context":
+		ctx = context.WithoutCancel(ctx)
+	}
+	body, err := json.Marshal(q)
+	if err != nil {
+		return mailer.Receipt{}, p.refuse("Template.Data", "cannot be written as JSON")
+	}
+	if p.defect == "swaps concurrent bodies" {
+		p.mu.Lock()
+		p.body = body
+		p.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		p.mu.Lock()
+		body = p.body
+		p.mu.Unlock()
+	}
+	r, err := p.post(ctx, q.ID, body)
+	for range 2 {
+		if p.defect == "tries again by itself" && err != nil {
+			r, err = p.post(ctx, q.ID, body)
+		}
+	}
+	if p.defect == "reports plain errors" && err != nil {
+		err = errors.New(err.Error())
+	}
+	if err != nil {
+		return mailer.Receipt{}, err
+	}
+	r.Dropped = dropped
+	return r, nil
+}
+
+func (p *toy) fail(kind mailer.Kind, notSent bool, status int, code, words string, cause error) *mailer.Error {
+	e := &mailer.Error{Provider: "toy", Kind: kind, NotSent: notSent, Status: status, Code: code, Message: words, Err: cause}
+	switch p.defect {
+	case "leaks the key":
+		e.Message = "the request had the key " + p.key.value()
+	case "names no provider":
+		e.Provider = ""
+	}
+	return e
+}
+
+func (p *toy) post(ctx context.Context, id string, body []byte) (mailer.Receipt, error) {
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, p.baseURL+"/v1/send", bytes.NewReader(body))
+	if err != nil {
+		return mailer.Receipt{}, p.fail(mailer.KindUnknown, true, 0, "", "cannot make a request", nil)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Toy-Key", p.key.value())
+	broken := func(err error) error {
+		kind, notSent := mailer.KindNetwork, !connected.Load()
+		if errors.Is(err, context.Canceled) {
+			kind = mailer.KindCanceled
+		}
+		switch p.defect {
+		case "claims NotSent after a lost answer":
+			notSent = true
+		case "never claims NotSent":
+			notSent = false
+		}
+		return p.fail(kind, notSent, 0, "", "no complete answer", err)
+	}
+	answer, err := p.client.Do(r)
+	if err != nil {
+		return mailer.Receipt{}, broken(err)
+	}
+	defer answer.Body.Close()
+	limit := int64(1 << 20)
+	switch p.defect {
+	case "reads an endless body", "unpacks a bomb":
+		limit = 1 << 40
+	}
+	data, err := io.ReadAll(io.LimitReader(answer.Body, limit))
+	if err == nil && len(data) == 1<<20 {
+		err = errors.New("the answer is too long")
+	}
+
+	var v struct {
+		OK      bool     `json:"ok"`
+		ID      string   `json:"id"`
+		Error   string   `json:"error"`
+		Words   string   `json:"words"`
+		Refused []string `json:"refused"`
+	}
+	decoded := json.Unmarshal(data, &v)
+	status := answer.StatusCode
+	if p.defect == "panics on a web page" && decoded != nil && len(data) > 0 && data[0] == '<' {
+		panic(decoded)
+	}
+	switch {
+	case status == 429:
+		e := p.fail(mailer.KindRateLimited, true, status, v.Error, v.Words, nil)
+		e.RetryAfter = p.retryAfter(answer.Header.Get("Retry-After"))
+		return mailer.Receipt{}, e
+	case status >= 500:
+		words := v.Words
+		if p.defect == "repeats the answer" {
+			words = strings.NewReplacer("\n", " ", "\r", " ").Replace(string(data[:min(len(data), 1000)]))
+		}
+		return mailer.Receipt{}, p.fail(mailer.KindUnavailable, false, status, v.Error, words, nil)
+	case status == 200 && err != nil:
+		return mailer.Receipt{}, broken(err)
+	case status == 200 && p.defect == "takes any 200 for a yes", status == 200 && decoded == nil && v.OK && v.ID != "":
+		receipt := mailer.Receipt{ID: id, Provider: "toy", MessageID: v.ID}
+		for _, address := range v.Refused {
+			receipt.Rejected = append(receipt.Rejected, mailer.Rejection{Address: address, Err: p.fail(mailer.KindRecipient, true, status, "", "refused", nil)})
+		}
+		switch p.defect {
+		case "returns a receipt without an id":
+			receipt.MessageID = ""
+		case "returns its own id":
+			receipt.MessageID = id
+		case "hides refused recipients":
+			receipt.Rejected = nil
+		}
+		return receipt, nil
+	case decoded == nil && v.Error == "key":
+		return mailer.Receipt{}, p.fail(mailer.KindUnauthorized, true, status, v.Error, v.Words, nil)
+	case decoded == nil && v.Error == "credits":
+		kind := mailer.KindQuota
+		if p.defect == "calls everything rejected" {
+			kind = mailer.KindRejected
+		}
+		return mailer.Receipt{}, p.fail(kind, true, status, v.Error, v.Words, nil)
+	}
+	return mailer.Receipt{}, p.fail(mailer.KindUnknown, false, status, v.Error, v.Words, nil)
+}
+
+func (p *toy) retryAfter(value string) time.Duration {
+	seconds, err := strconv.Atoi(value)
+	switch {
+	case p.defect == "ignores Retry-After":
+		return 0
+	case p.defect == "lets Retry-After overflow":
+		return time.Duration(seconds) * time.Second
+	case err == nil:
+		return time.Duration(min(max(seconds, 0), 366*24*3600)) * time.Second
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return max(0, time.Until(at))
+}
