@@ -184,9 +184,9 @@ func settings(s mailer.Sender) Target {
 //   - the kind of the failure at which the chain stopped, or
 //   - the end of ctx (KindCanceled, KindNetwork), if nothing else stopped it, or
 //   - after all targets failed, the kind of the first failure with an unknown
-//     outcome, or else of the first that was not the message's fault, by which a
-//     target that was passed by counts with what it rests for, or else of the
-//     first.
+//     outcome; or of the first that was not the message's fault; or what the
+//     first target rests for that was passed by, since it may yet take the
+//     message; or of the first.
 //
 // Its RetryAfter is the earliest time at which a service that failed or rests
 // wants to be asked again, as far as known. Targets have to return soon after

@@ -44,7 +44,7 @@ func (e *AttemptsError) Error() string {
 	return b.String()
 }
 
-var oneLine = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // Unwrap returns the error of each attempt.
 func (e *AttemptsError) Unwrap() []error {
@@ -91,6 +91,7 @@ func (c *Chain) verdict(e *mailer.Error, attempts []mailer.Attempt) {
 	const (
 		none = iota
 		messages
+		passedBy
 		others
 		unknown
 	)
@@ -111,6 +112,7 @@ func (c *Chain) verdict(e *mailer.Error, attempts []mailer.Attempt) {
 				weight, after = messages, 0
 			}
 		} else {
+			weight = passedBy
 			var until time.Time
 			until, _, kind = t.health.wakes(now)
 			after = until.Sub(now)

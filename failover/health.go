@@ -201,9 +201,10 @@ func (h *health) fail(p permit, d Decision, err error, now time.Time) change {
 func backOff(rest, limit time.Duration, n uint) time.Duration {
 	d := rest
 	for ; n > 0 && d < limit; n-- {
-		d = min(d, limit/2) * 2
 		if d > limit/2 {
 			d = limit
+		} else {
+			d *= 2
 		}
 	}
 	return d - time.Duration(rand.Int64N(int64(d)/4+1))

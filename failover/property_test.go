@@ -1,0 +1,403 @@
+package failover_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/failover"
+)
+
+// answer is what a service of the property tests does with one message.
+type answer struct {
+	kind    mailer.Kind
+	ok      bool // takes it
+	hangs   bool // until its context ends
+	notSent bool
+	took    bool // the truth, where notSent is false
+	after   time.Duration
+	delay   time.Duration
+}
+
+func (a answer) String() string {
+	switch {
+	case a.ok:
+		return fmt.Sprintf("ok after %v", a.delay)
+	case a.hangs:
+		return fmt.Sprintf("hangs, not sent %t, took %t", a.notSent, a.took)
+	}
+	return fmt.Sprintf("%v after %v, not sent %t, took %t, retry after %v", a.kind, a.delay, a.notSent, a.took, a.after)
+}
+
+var answers = rapid.Custom(func(rt *rapid.T) answer {
+	a := answer{delay: time.Duration(rapid.SampledFrom([]int{0, 0, 100, 900, 7000}).Draw(rt, "delay ms")) * time.Millisecond}
+	switch rapid.IntRange(0, 9).Draw(rt, "way") {
+	case 0, 1, 2:
+		a.ok = true
+	case 3:
+		a.hangs = true
+	default:
+		a.kind = rapid.SampledFrom(allKinds).Draw(rt, "kind")
+		a.after = time.Duration(rapid.SampledFrom([]int{0, 0, 1, 40, 3600}).Draw(rt, "retry after s")) * time.Second
+	}
+	a.notSent = rapid.IntRange(0, 3).Draw(rt, "not sent") > 0
+	a.took = !a.notSent && rapid.Bool().Draw(rt, "took")
+	return a
+})
+
+// modelTarget is the model of one target's health: as simple as it can be said,
+// for one message at a time.
+type modelTarget struct {
+	strikes, rests int
+	resting, named bool
+	until          time.Time // as the chain says, after it was checked
+}
+
+func (m *modelTarget) free(now time.Time) bool { return !m.resting || !now.Before(m.until) }
+
+// model walks along with a chain: it is told of each call, knows which call the
+// chain has to make next, and so also when it has to stop.
+type model struct {
+	targets []modelTarget
+
+	// of the present message
+	allowed   bool
+	callers   context.Context
+	called    []int
+	stopped   bool
+	uncertain bool // an outcome so far is unknown
+	taken     int  // the truth: how many services have it
+	success   bool
+	late      bool
+	rested    []int
+	before    []modelTarget
+}
+
+// next returns the target that the chain has to call now, -1 for none.
+func (m *model) next(now time.Time) int {
+	if m.stopped || m.success || m.callers.Err() != nil {
+		return -1
+	}
+	from := 0
+	if n := len(m.called); n > 0 {
+		if m.late {
+			return -1
+		}
+		from = m.called[n-1] + 1
+	}
+	for i := from; i < len(m.targets); i++ {
+		if m.targets[i].free(now) {
+			return i
+		}
+	}
+	if len(m.called) > 0 {
+		return -1
+	}
+	first := -1
+	for i, t := range m.targets {
+		if !t.named && (first < 0 || t.until.Before(m.targets[first].until)) {
+			first = i
+		}
+	}
+	m.late = first >= 0
+	return first
+}
+
+// ended says what the answer of target i changes.
+func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, start, now time.Time) {
+	t := &m.targets[i]
+	if a.ok {
+		m.success = true
+		m.taken++
+		t.strikes, t.rests, t.resting, t.named = 0, 0, false, false
+		return
+	}
+	if a.took {
+		m.taken++
+	}
+	if !a.notSent {
+		m.uncertain = true
+		m.stopped = m.stopped || !m.allowed
+	}
+	var strike, rest bool
+	for _, row := range table {
+		if row.kind == kind {
+			m.stopped = m.stopped || !row.next
+			strike, rest = row.strike, row.rest
+		}
+	}
+	if m.callers.Err() == context.Canceled {
+		strike = false
+	}
+	if end, _ := ctx.Deadline(); kind == mailer.KindNetwork && !now.Before(end) && end.Sub(start) < time.Second {
+		strike = false
+	}
+	if m.late {
+		if rest && a.after > 0 && now.Add(a.after).After(t.until) {
+			t.named, t.until = true, now.Add(a.after)
+		}
+		return
+	}
+	if !strike && !rest {
+		return
+	}
+	t.strikes++
+	if rest || t.strikes >= 3 || t.resting {
+		t.resting, t.named, t.until = true, a.after > 0, now.Add(a.after)
+		t.rests++
+		m.rested = append(m.rested, i)
+	}
+}
+
+// checkRests compares the model's targets with the chain's, and takes over the
+// jitter.
+func (m *model) checkRests(rt *rapid.T, hs []failover.Health, at map[int]time.Time) {
+	for i := range m.targets {
+		t, h := &m.targets[i], hs[i]
+		if t.resting != (h.State != failover.Well) || t.strikes != h.Strikes {
+			rt.Fatalf("target %d: model %+v, chain %+v", i, *t, h)
+		}
+		if !t.resting {
+			continue
+		}
+		if from, ok := at[i]; ok && !t.named {
+			step := min(30*time.Second<<min(t.rests-1, 10), 10*time.Minute)
+			if got := h.RestUntil.Sub(from); got > step || got < step*3/4 {
+				rt.Fatalf("target %d rests %v, not about %v", i, got, step)
+			}
+			t.until = h.RestUntil
+		}
+		if !t.until.Equal(h.RestUntil) {
+			rt.Fatalf("target %d rests until %v, not %v", i, h.RestUntil, t.until)
+		}
+	}
+}
+
+// TestPropertyChainFollowsTheModel sends messages one after the other to services
+// that do anything, and compares every step with the model.
+func TestPropertyChainFollowsTheModel(t *testing.T) {
+	inBubble(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 4).Draw(rt, "targets")
+		m := &model{targets: make([]modelTarget, n)}
+		script := make([]answer, n)
+		restedAt := map[int]time.Time{}
+		var senders []mailer.Sender
+		for i := range n {
+			senders = append(senders, failover.Target{Name: fmt.Sprint("t", i), Sender: mailer.SenderFunc(
+				func(ctx context.Context, msg mailer.Message) (mailer.Receipt, error) {
+					start := time.Now()
+					if want := m.next(start); want != i {
+						rt.Fatalf("calls target %d, but %d is next; called before: %v", i, want, m.called)
+					}
+					m.called = append(m.called, i)
+					a := script[i]
+					a, kind := perform(ctx, a)
+					before := len(m.rested)
+					m.ended(i, ctx, a, kind, start, time.Now())
+					if len(m.rested) > before {
+						restedAt[i] = time.Now()
+					}
+					if a.ok {
+						return mailer.Receipt{}, nil
+					}
+					return mailer.Receipt{}, &mailer.Error{Kind: kind, NotSent: a.notSent, RetryAfter: a.after}
+				})})
+		}
+		chain, err := failover.New(quiet(failover.Config{}), senders...)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for range rapid.IntRange(1, 12).Draw(rt, "messages") {
+			for i := range script {
+				script[i] = answers.Draw(rt, "answer")
+			}
+			msg := message()
+			msg.AllowDuplicate = rapid.Bool().Draw(rt, "allow duplicate")
+			ctx, cancel := context.WithCancel(context.Background())
+			limit := time.Duration(rapid.SampledFrom([]int{0, 0, 50, 1500, 9000, 60000}).Draw(rt, "deadline ms")) * time.Millisecond
+			if limit > 0 {
+				cancel()
+				ctx, cancel = context.WithTimeout(context.Background(), limit)
+			}
+			stop := func() bool { return true }
+			if rapid.IntRange(0, 9).Draw(rt, "gives up") == 0 {
+				stop = time.AfterFunc(500*time.Millisecond, cancel).Stop
+			}
+			*m = model{targets: m.targets, allowed: msg.AllowDuplicate, callers: ctx}
+			clear(restedAt)
+
+			start := time.Now()
+			r, err := chain.Send(ctx, msg)
+			now := time.Now()
+			if limit > 0 && now.Sub(start) > limit {
+				rt.Fatalf("took %v of %v", now.Sub(start), limit)
+			}
+			if want := m.next(now); want >= 0 {
+				rt.Fatalf("stopped before target %d: %v", want, err)
+			}
+			check(rt, m, r, err)
+			m.checkRests(rt, chain.Health(), restedAt)
+			stop()
+			cancel()
+			time.Sleep(time.Duration(rapid.SampledFrom([]int{0, 1, 20, 45, 700, 4000}).Draw(rt, "pause s")) * time.Second)
+		}
+	})
+}
+
+// perform does what the answer says, or hangs until ctx ends; the answer that it
+// returns is what it came to.
+func perform(ctx context.Context, a answer) (answer, mailer.Kind) {
+	if !a.hangs {
+		timer := time.NewTimer(a.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return a, a.kind
+		case <-ctx.Done():
+		}
+	} else {
+		<-ctx.Done()
+	}
+	a.ok, a.after = false, 0
+	return a, mailer.KindOf(ctx.Err())
+}
+
+// check holds the promises against what the services know.
+func check(rt *rapid.T, m *model, r mailer.Receipt, err error) {
+	switch {
+	case m.taken > 1 && !m.allowed:
+		rt.Fatalf("handed over %d times", m.taken)
+	case (err == nil) != m.success:
+		rt.Fatalf("success %t, error %v", m.success, err)
+	case err == nil && len(r.Attempts) != len(m.called):
+		rt.Fatalf("attempts %v, calls %v", r.Attempts, m.called)
+	case err != nil && mailer.NotSent(err) == m.uncertain:
+		rt.Fatalf("uncertain %t, error %v", m.uncertain, err)
+	case err != nil && mailer.NotSent(err) && m.taken > 0:
+		rt.Fatalf("sent and yet NotSent: %v", err)
+	}
+	duplicate := false
+	for _, a := range r.Attempts {
+		if a.PossibleDuplicate != duplicate {
+			rt.Fatalf("marks: %+v", r.Attempts)
+		}
+		duplicate = duplicate || a.Err != nil && !mailer.NotSent(a.Err)
+	}
+}
+
+// TestPropertyOnceInACrowd sends many messages at once and looks at what holds
+// whatever their order: one hand-over each, and one probe at a time.
+func TestPropertyOnceInACrowd(t *testing.T) {
+	inBubble(t, func(rt *rapid.T) {
+		n := rapid.IntRange(2, 4).Draw(rt, "targets")
+		script := rapid.SliceOfN(answers, 40, 40).Draw(rt, "script")
+		var mu sync.Mutex
+		next := 0
+		type truth struct {
+			taken   int
+			unknown bool
+		}
+		known := map[string]*truth{}
+		probing := map[string]int{}
+		fault := ""
+		var chain *failover.Chain
+		var senders []mailer.Sender
+		for i := range n {
+			name := fmt.Sprint("t", i)
+			senders = append(senders, failover.Target{Name: name, Sender: mailer.SenderFunc(
+				func(ctx context.Context, msg mailer.Message) (mailer.Receipt, error) {
+					health := chain.Health()[i]
+					state := health.State
+					mu.Lock()
+					if state == failover.Probing {
+						if probing[name]++; probing[name] > 1 {
+							fault = "two probes at once"
+						}
+					}
+					// It may have come to rest in this moment, after it was chosen.
+					if state == failover.Resting && health.LastChange.Before(time.Now()) {
+						fault = "sent to a target that rests while the last one is well"
+					}
+					if w := known[msg.ID]; w.unknown && !msg.AllowDuplicate {
+						fault = "went on after an unknown outcome"
+					}
+					a := script[next%len(script)]
+					next++
+					mu.Unlock()
+					if i == n-1 { // the last one is always well, so that nobody has to be tried anyway
+						a = answer{ok: true, delay: a.delay}
+					}
+					a, kind := perform(ctx, a)
+					mu.Lock()
+					defer mu.Unlock()
+					if state == failover.Probing {
+						probing[name]--
+					}
+					w := known[msg.ID]
+					if a.ok || a.took {
+						w.taken++
+					}
+					if a.ok {
+						return mailer.Receipt{}, nil
+					}
+					w.unknown = w.unknown || !a.notSent
+					return mailer.Receipt{}, &mailer.Error{Kind: kind, NotSent: a.notSent, RetryAfter: a.after}
+				})})
+		}
+		chain, err := failover.New(quiet(failover.Config{}), senders...)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for round := range 4 {
+			for i := range 16 {
+				msg := message()
+				msg.ID = fmt.Sprint(round, "-", i)
+				msg.AllowDuplicate = i%4 == 0
+				mu.Lock()
+				known[msg.ID] = &truth{}
+				mu.Unlock()
+				wg.Go(func() {
+					_, err := chain.Send(context.Background(), msg)
+					mu.Lock()
+					defer mu.Unlock()
+					switch w := known[msg.ID]; {
+					case err == nil && w.taken == 0:
+						fault = "nil, but nobody has it"
+					case w.taken > 1 && !msg.AllowDuplicate:
+						fault = "handed over twice"
+					case mailer.NotSent(err) && w.taken > 0:
+						fault = "NotSent, but somebody has it"
+					}
+				})
+			}
+			time.Sleep(time.Duration(rapid.SampledFrom([]int{0, 1, 35, 700}).Draw(rt, "pause s")) * time.Second)
+		}
+		wg.Wait()
+		if fault != "" {
+			rt.Fatal(fault)
+		}
+	})
+}
+
+// inBubble checks a property in virtual time, each try in a bubble of its own: it
+// fails if a goroutine is left. A failure is a panic of rapid's, which has to
+// reach rapid's goroutine.
+func inBubble(t *testing.T, property func(rt *rapid.T)) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var failure any
+		synctest.Test(t, func(*testing.T) {
+			defer func() { failure = recover() }()
+			property(rt)
+		})
+		if failure != nil {
+			panic(failure)
+		}
+	})
+}
