@@ -1,0 +1,154 @@
+// Package adapter holds the few things that every package under provider does in
+// the same way: the checks of settings and limits, the errors they end in, and
+// the printing of a Config without its secret.
+package adapter
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/envelope"
+)
+
+// Credential checks a token, key or password that goes into a header: not empty,
+// no blank, no control character, ASCII only. The error continues a sentence that
+// begins with the field's name, and does not show the value.
+func Credential(value string) error {
+	if value == "" {
+		return errors.New("is empty")
+	}
+	for i := range len(value) {
+		if value[i] <= ' ' || value[i] >= 0x7f {
+			return errors.New("has a blank, a control character or one outside ASCII")
+		}
+	}
+	return nil
+}
+
+// Describe is how a Config prints: its type and where it leads, not its secret.
+func Describe(typ, baseURL string) string {
+	if u, err := url.Parse(baseURL); err == nil {
+		baseURL = u.Redacted()
+	} else {
+		baseURL = "malformed"
+	}
+	return typ + "{BaseURL: " + strconv.Quote(baseURL) + "}"
+}
+
+// Prepare is [envelope.Prepare] for a provider, which its errors name unless the
+// message is wrong for every service.
+func Prepare(provider string, m mailer.Message, utf8Local bool) (mailer.Message, error) {
+	m, err := envelope.Prepare(m, utf8Local)
+	if e, ok := errors.AsType[*mailer.Error](err); ok && e.Kind != mailer.KindInvalid {
+		e.Provider = provider
+	}
+	return m, err
+}
+
+// Invalid is the error for a message with something in it that is wrong for every
+// service.
+func Invalid(field string, err error) error {
+	return &mailer.Error{Kind: mailer.KindInvalid, NotSent: true, Field: field, Err: err}
+}
+
+// Unsupported is the error for a message that a service has no words for.
+func Unsupported(provider, field, message string) error {
+	return &mailer.Error{
+		Provider: provider, Kind: mailer.KindUnsupported, NotSent: true, Field: field, Message: message,
+	}
+}
+
+// TooLarge is the error for a message over a service's limit of so many units.
+func TooLarge(provider, field string, limit int, unit string) error {
+	return &mailer.Error{
+		Provider: provider, Kind: mailer.KindTooLarge, NotSent: true, Field: field,
+		Message: fmt.Sprintf("over the limit of %d %s", limit, unit),
+	}
+}
+
+// Recipients refuses a message with more than limit recipients as
+// [mailer.KindTooLarge], naming the first that is too many.
+func Recipients(provider string, m *mailer.Message, limit int) error {
+	n := limit
+	for _, l := range [...]struct {
+		field string
+		list  []mailer.Address
+	}{{"To", m.To}, {"Cc", m.Cc}, {"Bcc", m.Bcc}} {
+		if n < len(l.list) {
+			return TooLarge(provider, l.field+"["+strconv.Itoa(n)+"]", limit, "recipients")
+		}
+		n -= len(l.list)
+	}
+	return nil
+}
+
+// Size refuses a request of more than limit bytes as [mailer.KindTooLarge].
+func Size(provider string, m *mailer.Message, size, limit int) error {
+	if size <= limit {
+		return nil
+	}
+	field := "Attachments"
+	if len(m.Attachments) == 0 {
+		field = "HTML"
+	}
+	return TooLarge(provider, field, limit, "bytes in all")
+}
+
+// Headers refuses a message with one of a service's reserved header fields as
+// [mailer.KindUnsupported]. Their names are in lower case.
+func Headers(provider string, m *mailer.Message, reserved []string) error {
+	for _, name := range Keys(m.Headers) {
+		if slices.Contains(reserved, strings.ToLower(name)) {
+			return Unsupported(provider, Key("Headers", name), "the service sets this header field itself")
+		}
+	}
+	return nil
+}
+
+// Setting checks a string of an Extra: valid UTF-8 without control characters.
+// It may be empty. Anything else is [mailer.KindInvalid].
+func Setting(field, value string) error {
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+		return Invalid(field, errors.New("has a control character or malformed UTF-8"))
+	}
+	return nil
+}
+
+// Unsubscribe returns the values of the header fields List-Unsubscribe (RFC 2369)
+// and List-Unsubscribe-Post (RFC 8058), "" for one that is not to be written.
+func Unsubscribe(u mailer.Unsubscribe) (list, post string) {
+	if u.URL != "" {
+		list, post = "<"+u.URL+">", "List-Unsubscribe=One-Click"
+	}
+	if u.Mailto != "" {
+		if list != "" {
+			list += ", "
+		}
+		list += "<mailto:" + u.Mailto + ">"
+	}
+	return list, post
+}
+
+// Keys returns the keys of a map in order, so that equal messages make equal
+// requests.
+func Keys[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m))
+}
+
+// Key names an entry of a map as [mailer.Error].Field and [mailer.Receipt].Dropped
+// do: `Metadata["plan"]`.
+func Key(field, key string) string { return field + "[" + strconv.Quote(key) + "]" }
+
+// Index names an element of a list: "Tags[1]".
+func Index(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }

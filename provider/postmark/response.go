@@ -1,0 +1,167 @@
+package postmark
+
+import (
+	"cmp"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/httpapi"
+)
+
+// answer is what Postmark says, yes or no. A delayed acceptance has no ErrorCode.
+type answer struct {
+	ErrorCode int
+	Message   string
+	MessageID string
+}
+
+// codes are the kinds of Postmark's ErrorCode. These numbers are not HTTP statuses.
+// 300 and 422 are further told apart by their text.
+// Source: https://postmarkapp.com/developer/api/overview#error-codes (read
+// 2026-11; 400, 401, 405 and 409 stand in older versions of that table).
+var codes = map[int]mailer.Kind{
+	10:   mailer.KindUnauthorized, // bad or missing token
+	11:   mailer.KindRejected,     // several validation errors
+	14:   mailer.KindUnauthorized, // bulk sending needs approval
+	100:  mailer.KindUnavailable,  // maintenance
+	101:  mailer.KindUnavailable,  // internal error
+	300:  mailer.KindRejected,     // invalid request
+	400:  mailer.KindSender,       // sender signature not found
+	401:  mailer.KindSender,       // sender signature not confirmed
+	402:  mailer.KindRejected,     // invalid JSON
+	403:  mailer.KindRejected,     // incompatible fields
+	405:  mailer.KindQuota,        // out of credits
+	406:  mailer.KindRecipient,    // inactive recipient
+	409:  mailer.KindRejected,     // JSON required
+	410:  mailer.KindTooLarge,     // too many messages in a batch
+	411:  mailer.KindRejected,     // attachment's extension not allowed
+	412:  mailer.KindUnauthorized, // account not yet approved
+	413:  mailer.KindUnauthorized, // account may not send
+	422:  mailer.KindUnknown,      // "Invalid Server or Account"
+	429:  mailer.KindRateLimited,  // rate limit
+	614:  mailer.KindQuota,        // plan's entitlement exceeded
+	1101: mailer.KindRejected,     // template not found
+	1109: mailer.KindRejected,     // template model missing
+	1120: mailer.KindRejected,     // template: id or alias missing or wrong
+	1121: mailer.KindRejected,
+	1122: mailer.KindRejected,
+	1123: mailer.KindRejected,
+	1226: mailer.KindRejected,     // stream not found
+	1235: mailer.KindRejected,     // stream not found
+	1236: mailer.KindRejected,     // stream does not send
+	1480: mailer.KindUnauthorized, // this host is not on the server's allow-list
+}
+
+var (
+	aboutRecipient = regexp.MustCompile(`(?i)^(Invalid|Error\s+parsing)\s+'(To|Cc|Bcc)'`)
+	aboutSender    = regexp.MustCompile(`(?is)'From'.*(signature|verif)`)
+	aboutAccount   = regexp.MustCompile(`(?i)server|account`)
+	inactiveList   = regexp.MustCompile(`(?s)inactive addresses:\s*(.+?)\.?\s*(?:Inactive recipients|$)`)
+)
+
+// receipt reads the answer to r.
+func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, error) {
+	var a answer
+	err := resp.JSON(&a)
+	if err != nil {
+		a = answer{} // half an answer is none
+	}
+	rejected, n := rejections(&r.message, inactiveIn(a.Message))
+	if resp.Status == http.StatusOK && a.ErrorCode == 0 && a.MessageID != "" {
+		return mailer.Receipt{
+			ID:        r.message.ID,
+			Provider:  provider,
+			MessageID: a.MessageID,
+			Rejected:  rejected,
+			Dropped:   r.dropped,
+		}, nil
+	}
+
+	kind, listed := classify(resp.Status, &a)
+	if resp.Status == http.StatusOK && resp.Err != nil {
+		kind = mailer.KindNetwork
+	}
+	code := ""
+	if a.ErrorCode != 0 {
+		code = strconv.Itoa(a.ErrorCode)
+	}
+	e := p.api.Error(resp, kind, code, cmp.Or(a.Message, string(resp.Body)))
+	m := &r.message
+	switch {
+	case kind == mailer.KindUnavailable && resp.Status < 500:
+		e.NotSent = false // of 101 Postmark says that the message is "usually" lost
+	case kind == mailer.KindRecipient && 0 < n && n < len(m.To)+len(m.Cc)+len(m.Bcc):
+		e.NotSent = false // documented is an acceptance for the others
+	case resp.Status == http.StatusOK:
+		e.NotSent, e.Err = listed, err
+	}
+	return mailer.Receipt{}, e
+}
+
+// classify tells the kind of a refusal. 401, 413, 429 and 5xx speak for
+// themselves; otherwise the ErrorCode decides if it is a listed one, and if not,
+// the status.
+func classify(status int, a *answer) (_ mailer.Kind, listed bool) {
+	kind, listed := codes[a.ErrorCode]
+	switch {
+	case status == http.StatusUnauthorized:
+		return mailer.KindUnauthorized, listed
+	case status == http.StatusRequestEntityTooLarge:
+		return mailer.KindTooLarge, listed
+	case status == http.StatusTooManyRequests:
+		return mailer.KindRateLimited, listed
+	case status >= 500:
+		return mailer.KindUnavailable, listed
+	case a.ErrorCode == 300 && aboutRecipient.MatchString(a.Message):
+		return mailer.KindRecipient, true
+	case a.ErrorCode == 300 && aboutSender.MatchString(a.Message):
+		return mailer.KindSender, true
+	case a.ErrorCode == 422 && aboutAccount.MatchString(a.Message):
+		return mailer.KindUnauthorized, true
+	case listed:
+		return kind, true
+	case 1350 <= a.ErrorCode && a.ErrorCode <= 1364, 1400 <= a.ErrorCode && a.ErrorCode <= 1411:
+		return mailer.KindRejected, true // webhooks and suppressions
+	case status == http.StatusNotFound, status == http.StatusUnsupportedMediaType:
+		return mailer.KindRejected, false
+	}
+	return mailer.KindUnknown, false // such as the web page of the firewall, under 403
+}
+
+// inactiveIn returns the addresses that Postmark's text calls inactive. They come
+// in lower case and without names.
+func inactiveIn(text string) []string {
+	found := inactiveList.FindStringSubmatch(text)
+	if found == nil {
+		return nil
+	}
+	list := strings.Split(found[1], ",")
+	for i, a := range list {
+		list[i] = strings.TrimSpace(a)
+	}
+	return list
+}
+
+// rejections returns a Rejection for each inactive address, spelled as in m, and
+// how many of m's recipients they are.
+func rejections(m *mailer.Message, inactive []string) (rs []mailer.Rejection, n int) {
+	for _, address := range inactive {
+		same := func(a mailer.Address) bool { return strings.EqualFold(a.Address, address) }
+		for _, list := range [...][]mailer.Address{m.To, m.Cc, m.Bcc} {
+			if i := slices.IndexFunc(list, same); i >= 0 {
+				address = list[i].Address
+				n++
+				break
+			}
+		}
+		rs = append(rs, mailer.Rejection{Address: address, Err: &mailer.Error{
+			Provider: provider, Kind: mailer.KindRecipient, NotSent: true, Status: http.StatusOK,
+			Message: "inactive at Postmark",
+		}})
+	}
+	return rs, n
+}

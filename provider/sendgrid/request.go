@@ -1,0 +1,309 @@
+package sendgrid
+
+import (
+	"cmp"
+	"encoding/base64"
+	"errors"
+	"maps"
+	"mime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sendgrid/sendgrid-go/helpers/mail"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/adapter"
+	"github.com/seed355143d4/mailer/internal/httpapi"
+	"github.com/seed355143d4/mailer/internal/jsonenc"
+)
+
+// SendGrid's limits. Over one of them a message is [mailer.KindTooLarge], over
+// MaxDelay [mailer.KindUnsupported], and nothing was sent.
+// Source: https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send-limitations
+// (read 2026-11). Older pages say 20 MB for MaxSize.
+const (
+	MaxRecipients      = 1000           // in To, Cc and Bcc together
+	MaxSize            = 30 << 20       // bytes of the request, files in base64
+	MaxDelay           = 72 * time.Hour // from now to SendAt
+	MaxSubstitutions   = 10_000         // bytes of a legacy template's data
+	MaxGroupsToDisplay = 25             // in Extra
+)
+
+// The limits of tags and metadata. What is over them stays behind, and is named
+// in the receipt.
+const (
+	maxCategories = 10
+	maxCustomArgs = 10_000 // bytes
+)
+
+// reserved are the header fields that are SendGrid's to set, in lower case: those
+// that [mailer.Message.Validate] lets pass.
+// Source: https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+// (read 2026-11).
+var reserved = []string{"x-sg-id", "x-sg-eid"}
+
+// Extra holds the settings that only SendGrid has. The zero value leaves them to
+// the account.
+type Extra struct {
+	// UnsubscribeGroup is the id of the unsubscribe group (ASM) that the message
+	// belongs to, and GroupsToDisplay those on the page behind its link, at most
+	// 25. Zero: none.
+	UnsubscribeGroup int
+	GroupsToDisplay  []int
+	// IPPool is the name of the pool of addresses to send from.
+	IPPool string
+	// BatchID, made by SendGrid beforehand, lets a message with SendAt be canceled.
+	BatchID string
+	// Sandbox has SendGrid check the message and not send it. The receipt's
+	// MessageID is then our own.
+	Sandbox bool
+}
+
+// ForProvider returns "sendgrid".
+func (Extra) ForProvider() string { return provider }
+
+// request is what Send says to SendGrid.
+type request struct {
+	message mailer.Message // as it goes out
+	body    httpapi.Body
+	sandbox bool
+	dropped []string
+}
+
+// request turns m into SendGrid's words, or says why that cannot be done.
+func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
+	m, err := adapter.Prepare(provider, m, false)
+	if err != nil {
+		return request{}, err
+	}
+	x := mailer.ExtraFor[Extra](m)
+	if err := check(&m, x, now); err != nil {
+		return request{}, err
+	}
+
+	to := &mail.Personalization{To: emails(m.To), CC: emails(m.Cc), BCC: emails(m.Bcc)}
+	v3 := &mail.SGMailV3{
+		From:             email(m.From),
+		Personalizations: []*mail.Personalization{to},
+		ReplyToList:      emails(m.ReplyTo),
+		Subject:          m.Subject,
+		Content:          content(&m),
+		Headers:          headers(&m),
+		IPPoolID:         x.IPPool,
+		BatchID:          x.BatchID,
+		TrackingSettings: tracking(m.Track),
+	}
+	if m.SendAt.After(now) {
+		v3.SendAt = int(m.SendAt.Unix())
+	}
+	if x.UnsubscribeGroup != 0 {
+		v3.Asm = &mail.Asm{GroupID: x.UnsubscribeGroup, GroupsToDisplay: x.GroupsToDisplay}
+	}
+	if x.Sandbox {
+		v3.MailSettings = &mail.MailSettings{SandboxMode: &mail.Setting{Enable: &x.Sandbox}}
+	}
+	if m.Template.ID != "" {
+		v3.TemplateID = cmp.Or(p.templates[m.Template.ID], m.Template.ID)
+		if err := fill(to, v3.TemplateID, m.Template.Data); err != nil {
+			return request{}, err
+		}
+	}
+	r := request{message: m, sandbox: x.Sandbox}
+	v3.Categories, v3.CustomArgs, r.dropped = reporting(&m)
+	var files httpapi.Files
+	size, err := attach(v3, m.Attachments, &files)
+	if err != nil {
+		return request{}, err
+	}
+	b, err := jsonenc.AppendValue(make([]byte, 0, 1024+(len(m.Text)+len(m.HTML))*9/8), v3)
+	if err != nil {
+		return request{}, adapter.Invalid("Template.Data", err)
+	}
+	if err := adapter.Size(provider, &m, size+len(b), MaxSize); err != nil {
+		return request{}, err
+	}
+	r.body = files.Body(b)
+	return r, nil
+}
+
+// check refuses what SendGrid has no words for, and what is over its limits.
+func check(m *mailer.Message, x Extra, now time.Time) error {
+	if err := cmp.Or(
+		adapter.Setting("sendgrid.Extra.IPPool", x.IPPool),
+		adapter.Setting("sendgrid.Extra.BatchID", x.BatchID),
+		adapter.Headers(provider, m, reserved),
+	); err != nil {
+		return err
+	}
+	switch {
+	case x.UnsubscribeGroup < 0, x.UnsubscribeGroup == 0 && len(x.GroupsToDisplay) > 0:
+		return adapter.Invalid("sendgrid.Extra.UnsubscribeGroup", errors.New("is not the id of a group"))
+	case len(x.GroupsToDisplay) > MaxGroupsToDisplay:
+		return adapter.TooLarge(provider, "sendgrid.Extra.GroupsToDisplay", MaxGroupsToDisplay, "groups")
+	case len(m.To) == 0:
+		return adapter.Unsupported(provider, "To", "SendGrid needs a recipient in To")
+	case m.Subject == "" && m.Template.ID == "":
+		return adapter.Unsupported(provider, "Subject", "SendGrid needs a subject")
+	case m.SendAt.Sub(now) > MaxDelay:
+		return adapter.Unsupported(provider, "SendAt", "SendGrid takes no more than 72 hours")
+	}
+	return adapter.Recipients(provider, m, MaxRecipients)
+}
+
+func email(a mailer.Address) *mail.Email { return &mail.Email{Name: a.Name, Address: a.Address} }
+
+func emails(as []mailer.Address) []*mail.Email {
+	if len(as) == 0 {
+		return nil
+	}
+	list := make([]*mail.Email, len(as))
+	for i, a := range as {
+		list[i] = email(a)
+	}
+	return list
+}
+
+// content returns the bodies that there are, the text before the HTML.
+func content(m *mailer.Message) (list []*mail.Content) {
+	if m.Text != "" {
+		list = append(list, &mail.Content{Type: "text/plain", Value: m.Text})
+	}
+	if m.HTML != "" {
+		list = append(list, &mail.Content{Type: "text/html", Value: m.HTML})
+	}
+	return list
+}
+
+// headers returns the header fields. It does not change those of the message.
+func headers(m *mailer.Message) map[string]string {
+	list, post := adapter.Unsubscribe(m.Unsubscribe)
+	if list == "" {
+		return m.Headers
+	}
+	all := make(map[string]string, len(m.Headers)+2)
+	maps.Copy(all, m.Headers)
+	all["List-Unsubscribe"] = list
+	if post != "" {
+		all["List-Unsubscribe-Post"] = post
+	}
+	return all
+}
+
+// fill puts a template's data where its generation of templates looks for it.
+func fill(to *mail.Personalization, id string, data map[string]any) error {
+	if strings.HasPrefix(id, "d-") {
+		to.DynamicTemplateData = data
+		return nil
+	}
+	size := 0
+	for _, key := range adapter.Keys(data) {
+		value, ok := data[key].(string)
+		if !ok {
+			return adapter.Unsupported(provider, adapter.Key("Template.Data", key), "a legacy template takes strings only")
+		}
+		if to.Substitutions == nil {
+			to.Substitutions = make(map[string]string, len(data))
+		}
+		to.Substitutions[key] = value
+		size += len(key) + len(value)
+	}
+	if size > MaxSubstitutions {
+		return adapter.TooLarge(provider, "Template.Data", MaxSubstitutions, "bytes")
+	}
+	return nil
+}
+
+// reporting returns what serves reporting only, and names what SendGrid has no
+// room for.
+func reporting(m *mailer.Message) (categories []string, args map[string]string, dropped []string) {
+	for i, tag := range m.Tags {
+		switch {
+		case slices.Contains(categories, tag):
+		case len(categories) == maxCategories || strings.ContainsFunc(tag, func(r rune) bool { return r > '~' }):
+			dropped = append(dropped, adapter.Index("Tags", i))
+		default:
+			categories = append(categories, tag)
+		}
+	}
+
+	args = map[string]string{"mailer_id": m.ID}
+	room := maxCustomArgs - argSize("mailer_id", m.ID)
+	for _, key := range adapter.Keys(m.Metadata) {
+		size := argSize(key, m.Metadata[key])
+		if size > room || slices.Contains(eventFields, key) || strings.HasPrefix(key, "marketing_campaign_") {
+			dropped = append(dropped, adapter.Key("Metadata", key))
+			continue
+		}
+		room -= size
+		args[key] = m.Metadata[key]
+	}
+	return categories, args, dropped
+}
+
+// argSize is what a custom argument takes of the room for all, in bytes of JSON.
+func argSize(key, value string) int {
+	return len(`:,`) + len(jsonenc.AppendString(jsonenc.AppendString(nil, key), value))
+}
+
+// eventFields are the fields of SendGrid's events. Custom arguments stand beside
+// them there, and lose against them.
+// Source: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
+// (read 2026-11).
+var eventFields = []string{
+	"asm_group_id", "attempt", "bounce_classification", "category", "cert_err", "domain", "email", "event", "from",
+	"ip", "pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id", "sg_machine_open",
+	"sg_message_id", "sg_template_id", "sg_template_name", "smtp-id", "status", "timestamp", "tls", "type", "url",
+	"url_offset", "useragent",
+}
+
+// tracking returns what the message says about tracking, nil if nothing.
+func tracking(t mailer.Tracking) *mail.TrackingSettings {
+	if t == (mailer.Tracking{}) {
+		return nil
+	}
+	s := new(mail.TrackingSettings)
+	if on := t.Opens == mailer.On; t.Opens != mailer.Default {
+		s.OpenTracking = &mail.OpenTrackingSetting{Enable: &on}
+	}
+	if on := t.Clicks == mailer.On; t.Clicks != mailer.Default {
+		s.ClickTracking = &mail.ClickTrackingSetting{Enable: &on, EnableText: &on}
+	}
+	return s
+}
+
+// attach adds the files, their contents as placeholders which files replaces with
+// base64. It returns what that adds to the size.
+func attach(v3 *mail.SGMailV3, as []mailer.Attachment, files *httpapi.Files) (size int, err error) {
+	for i, a := range as {
+		typ, err := mediaType(a.ContentType)
+		if err != nil {
+			return 0, adapter.Unsupported(provider, adapter.Index("Attachments", i)+".ContentType", err.Error())
+		}
+		disposition := "attachment"
+		if a.ContentID != "" {
+			disposition = "inline"
+		}
+		v3.Attachments = append(v3.Attachments, &mail.Attachment{
+			Content: files.Add(a.Content), Type: typ, Filename: a.Name, Disposition: disposition, ContentID: a.ContentID,
+		})
+		size += base64.StdEncoding.EncodedLen(len(a.Content))
+	}
+	return size, nil
+}
+
+// mediaType returns a file's type without parameters, for which SendGrid has no
+// place. A charset may go, since the bytes stay as they are; another one, such as
+// the method of an invitation, says what the file is.
+func mediaType(s string) (string, error) {
+	typ, rest, found := strings.Cut(s, ";")
+	if !found {
+		return cmp.Or(s, "application/octet-stream"), nil
+	}
+	_, params, err := mime.ParseMediaType("x/x;" + rest)
+	delete(params, "charset")
+	if err != nil || len(params) > 0 {
+		return "", errors.New("SendGrid takes no parameters but charset")
+	}
+	return strings.TrimSpace(typ), nil
+}

@@ -1,0 +1,210 @@
+package sendgrid
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
+)
+
+const key = "SG.aaaaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+// yes is SendGrid's yes: it has no body.
+func yes(id string) providertest.Answer {
+	return providertest.Answer{Status: 202, Header: map[string]string{"X-Message-Id": id}}
+}
+
+// no is SendGrid's no, with one fault.
+func no(status int, field, message string) providertest.Answer {
+	return providertest.JSON(status, fmt.Sprintf(`{"errors":[{"message":%q,"field":%q,"help":null}],"id":"req-1"}`, message, field))
+}
+
+func TestConformance(t *testing.T) {
+	message := func(id string, change func(m *mailer.Message)) mailer.Message {
+		m := providertest.Messages()[0].Message
+		m.ID = id
+		change(&m)
+		return m
+	}
+	extra := func(x Extra) mailer.Message {
+		return message("extra", func(m *mailer.Message) { m.Extras = []mailer.Extra{x} })
+	}
+	providertest.Run(t, providertest.Spec{
+		Name:       "sendgrid",
+		Secrets:    []string{key},
+		Config:     Config{APIKey: key},
+		TemplateID: "d-0123456789abcdef0123456789abcdef",
+		Unsupported: map[string]mailer.Kind{
+			"no recipient in to":       mailer.KindUnsupported,
+			"international local part": mailer.KindUnsupported,
+			"reserved header":          mailer.KindUnsupported,
+			"no subject":               mailer.KindUnsupported,
+			"73 hours":                 mailer.KindUnsupported,
+			"invitation":               mailer.KindUnsupported,
+			"number for legacy":        mailer.KindUnsupported,
+			"long data for legacy":     mailer.KindTooLarge,
+			"1001 recipients":          mailer.KindTooLarge,
+			"26 groups":                mailer.KindTooLarge,
+			"large file":               mailer.KindTooLarge,
+			"data that is no JSON":     mailer.KindInvalid,
+			"control in pool":          mailer.KindInvalid,
+			"control in batch":         mailer.KindInvalid,
+			"negative group":           mailer.KindInvalid,
+			"groups without group":     mailer.KindInvalid,
+		},
+		Dropped: map[string][]string{
+			"awkward tags":       {"Tags[1]", "Tags[12]", "Tags[13]"},
+			"metadata of events": {`Metadata["email"]`, `Metadata["marketing_campaign_id"]`, `Metadata["smtp-id"]`},
+			"too much metadata":  {`Metadata["k4"]`, `Metadata["k5"]`},
+		},
+		Messages: []providertest.Case{
+			{Name: "every extra", Message: extra(Extra{
+				UnsubscribeGroup: 1187, GroupsToDisplay: []int{1187, 1188}, IPPool: "transactional", BatchID: "batch-1", Sandbox: true,
+			})},
+			{Name: "one setting", Message: message("one-setting", func(m *mailer.Message) {
+				m.Track.Opens = mailer.Off
+				m.Extras = []mailer.Extra{&Extra{UnsubscribeGroup: 1187}}
+			})},
+			{Name: "legacy template", Message: message("legacy", func(m *mailer.Message) {
+				m.Text, m.Template = "", mailer.Template{ID: "0123abcd", Data: map[string]any{"%first%": "Ada", "%last%": "<King>"}}
+			})},
+			{Name: "awkward tags", Message: message("tags", func(m *mailer.Message) {
+				m.Tags = []string{"a", "caf\u00e9", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
+			})},
+			{Name: "metadata of events", Message: message("metadata", func(m *mailer.Message) {
+				m.Metadata = map[string]string{"email": "x", "smtp-id": "x", "marketing_campaign_id": "x", "Email": "kept"}
+			})},
+			{Name: "too much metadata", Message: message("much", func(m *mailer.Message) {
+				m.Metadata = map[string]string{"k6": "fits"}
+				for i := range 6 {
+					m.Metadata["k"+strconv.Itoa(i)] = strings.Repeat("v", 2000)
+				}
+			})},
+			{Name: "reserved header", Message: message("x", func(m *mailer.Message) { m.Headers = map[string]string{"X-SG-EID": "x"} })},
+			{Name: "no subject", Message: message("x", func(m *mailer.Message) { m.Subject = "" })},
+			{Name: "73 hours", Message: message("x", func(m *mailer.Message) { m.SendAt = time.Now().Add(73 * time.Hour) })},
+			{Name: "invitation", Message: message("x", func(m *mailer.Message) {
+				m.Attachments = []mailer.Attachment{{Name: "i.ics", ContentType: "text/calendar; method=REQUEST", Content: []byte("x")}}
+			})},
+			{Name: "number for legacy", Message: message("x", func(m *mailer.Message) {
+				m.Text, m.Template = "", mailer.Template{ID: "0123abcd", Data: map[string]any{"%n%": 1}}
+			})},
+			{Name: "long data for legacy", Message: message("x", func(m *mailer.Message) {
+				m.Text, m.Template = "", mailer.Template{ID: "0123abcd", Data: map[string]any{"%n%": strings.Repeat("x", MaxSubstitutions)}}
+			})},
+			{Name: "1001 recipients", Message: message("x", func(m *mailer.Message) {
+				for i := range 1000 {
+					m.Bcc = append(m.Bcc, mailer.Address{Address: fmt.Sprintf("reader%04d@example.com", i)})
+				}
+			})},
+			{Name: "large file", Message: message("x", func(m *mailer.Message) {
+				m.Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, MaxSize*3/4)}}
+			})},
+			{Name: "data that is no JSON", Message: message("x", func(m *mailer.Message) {
+				m.Text, m.Template = "", mailer.Template{ID: "d-1", Data: map[string]any{"f": make(chan int)}}
+			})},
+			{Name: "26 groups", Message: extra(Extra{UnsubscribeGroup: 1, GroupsToDisplay: make([]int, 26)})},
+			{Name: "control in pool", Message: extra(Extra{IPPool: "a\nb"})},
+			{Name: "control in batch", Message: extra(Extra{BatchID: "a\x00b"})},
+			{Name: "negative group", Message: extra(Extra{UnsubscribeGroup: -1})},
+			{Name: "groups without group", Message: extra(Extra{GroupsToDisplay: []int{1}})},
+		},
+		Peer: providertest.HTTP{
+			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
+				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client})
+			},
+			Accept: func(n int, _ providertest.Request) (providertest.Answer, string) {
+				id := fmt.Sprintf("Xj5LmNkWSOqRbdvOpR34BA-%d", n)
+				return yes(id), id
+			},
+			Refusals: refusals(),
+		},
+	})
+}
+
+// refusals are SendGrid's, one for each status and text that it documents.
+func refusals() []providertest.Refusal {
+	const recipient = "Does not contain a valid address."
+	var list []providertest.Refusal
+	add := func(name string, kind mailer.Kind, notSent bool, answer providertest.Answer) {
+		list = append(list, providertest.Refusal{Name: name, Answer: answer, Kind: kind, NotSent: notSent})
+	}
+	for _, c := range []struct {
+		status         int
+		field, message string
+		kind           mailer.Kind
+	}{
+		{400, "personalizations.0.to.1.email", recipient, mailer.KindRecipient},
+		{400, "personalizations.0.cc.0.email", recipient, mailer.KindRecipient},
+		{400, "personalizations.0.bcc.10.email", recipient, mailer.KindRecipient},
+		{400, "from.email", recipient, mailer.KindRejected},
+		{400, "reply_to_list.0.email", recipient, mailer.KindRejected},
+		{400, "personalizations.0.to.0.email", "The email exceeds the maximum total length of 320 characters.", mailer.KindRejected},
+		{400, "personalizations.0", "Each email address in the personalization block should be unique between to, cc, and bcc. We found the first duplicate instance of [x@example.com] in the personalizations.0.bcc field.", mailer.KindRejected},
+		{400, "personalizations.0", "Each unique email address in the personalizations array should only be included once.", mailer.KindRejected},
+		{400, "personalizations.0.to", "The to array is required for all personalization objects, and must have at least one email object with a valid email address.", mailer.KindRejected},
+		{400, "personalizations", "There is a limit of 1000 total recipients (to + cc + bcc) per request.", mailer.KindRejected},
+		{400, "personalizations", "The personalization block is limited to 1000 personalizations per API request.", mailer.KindRejected},
+		{400, "from.email", "The from email does not contain a valid address.", mailer.KindRejected},
+		{400, "from", "The from object must be provided for every email send.", mailer.KindRejected},
+		{400, "subject", "The subject is required. You can get around this requirement if you use a template with a subject defined.", mailer.KindRejected},
+		{400, "content", "Unless a valid template_id is provided, the content parameter is required.", mailer.KindRejected},
+		{400, "content.0.value", "The content value must be a string at least one character in length.", mailer.KindRejected},
+		{400, "attachments.0.content", "The attachment content must be base64 encoded.", mailer.KindRejected},
+		{400, "attachments.0.filename", "The attachment filename is required.", mailer.KindRejected},
+		{400, "headers", "The headers must not contain a reserved key.", mailer.KindRejected},
+		{400, "custom_args", "The custom_args values must be strings.", mailer.KindRejected},
+		{400, "categories", "There is a limit of 10 categories.", mailer.KindRejected},
+		{400, "asm.group_id", "The unsubscribe group is unknown.", mailer.KindRejected},
+		{400, "ip_pool_name", "The IP pool is unknown.", mailer.KindRejected},
+		{400, "template_id", "The template_id must be a valid template.", mailer.KindRejected},
+		{400, "batch_id", "The batch_id must be a string.", mailer.KindRejected},
+		{400, "send_at", "Scheduling more than 72 hours in advance is forbidden.", mailer.KindRejected},
+		{400, "mail_settings.sandbox_mode.enable", "The sandbox mode enable param should be a boolean value.", mailer.KindRejected},
+		{400, "", "Invalid type. Expected: array, given: object.", mailer.KindRejected},
+		{400, "", "Bad Request", mailer.KindRejected},
+		{401, "", "Maximum credits exceeded", mailer.KindQuota},
+		{401, "", "The provided authorization grant is invalid, expired, or revoked", mailer.KindUnauthorized},
+		{401, "", "authorization required", mailer.KindUnauthorized},
+		{401, "", "Authenticated user is not authorized to send mail", mailer.KindUnauthorized},
+		{403, "from", "The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved.", mailer.KindSender},
+		{403, "", "access forbidden", mailer.KindUnauthorized},
+		{403, "", "You are temporarily blocked from sending emails due to repeated bad requests", mailer.KindRateLimited},
+		{403, "", "Too many bad requests. Temporary block", mailer.KindRateLimited},
+		{404, "", "not found", mailer.KindRejected},
+		{405, "", "POST method allowed only", mailer.KindRejected},
+		{406, "", "not acceptable", mailer.KindRejected},
+		{413, "", "content too large", mailer.KindTooLarge},
+		{415, "", "Content-Type should be application/json", mailer.KindRejected},
+		{415, "", "Invalid UTF8 in request", mailer.KindRejected},
+		{418, "", "new", mailer.KindRejected},
+		{429, "", "too many requests", mailer.KindRateLimited},
+	} {
+		add(fmt.Sprintf("status %d, %s: %s", c.status, c.field, c.message), c.kind, true, no(c.status, c.field, c.message))
+	}
+	for _, status := range []int{500, 502, 503, 504, 507} {
+		add(fmt.Sprintf("status %d with words", status), mailer.KindUnavailable, false, no(status, "from", "Maximum credits exceeded"))
+	}
+	page := providertest.Answer{Header: map[string]string{"Content-Type": "text/html"}, Body: "<html>No</html>"}
+	for status, kind := range map[int]mailer.Kind{
+		400: mailer.KindRejected, 401: mailer.KindUnauthorized, 403: mailer.KindUnauthorized, 404: mailer.KindRejected,
+		413: mailer.KindTooLarge, 429: mailer.KindRateLimited,
+	} {
+		page.Status = status
+		add(fmt.Sprintf("a web page with status %d", status), kind, true, page)
+	}
+	add("status 409", mailer.KindUnknown, false, no(409, "", "conflict"))
+	add("another status of success", mailer.KindUnknown, false, providertest.Answer{Status: 201, Header: map[string]string{"X-Message-Id": "x"}})
+	add("the sandbox's yes to a message that is none of its", mailer.KindUnknown, false, providertest.Answer{Status: 200})
+	add("two faults of which one is a recipient", mailer.KindRejected, true, providertest.JSON(400,
+		`{"errors":[{"message":"Does not contain a valid address.","field":"personalizations.0.to.0.email"},{"message":"The subject is required.","field":"subject"}]}`))
+	add("two malformed recipients", mailer.KindRecipient, true, providertest.JSON(400,
+		`{"errors":[{"message":"Does not contain a valid address.","field":"personalizations.0.to.0.email"},{"message":"Does not contain a valid address.","field":"personalizations.0.to.1.email"}]}`))
+	return list
+}
