@@ -104,6 +104,7 @@ type httpDay struct {
 	Day
 	dial   func(s *httpService) (net.Conn, error)                  // instead of connecting
 	accept func(c net.Conn)                                        // instead of serving the connection
+	begin  func(s *httpService, r *http.Request)                   // before the message is read
 	answer func(s *httpService, q *Request) Answer                 // instead of accepting the message
 	serve  func(s *httpService, w http.ResponseWriter, q *Request) // instead of answering
 	tls    bool
@@ -220,6 +221,35 @@ func (p HTTP) days() []httpDay {
 			},
 		},
 	}
+	days = append(days,
+		httpDay{
+			Day:   Day{Name: "silence before the message is read", Hangs: true, NotSent: Either, Check: checkWritten},
+			begin: func(s *httpService, r *http.Request) { s.wait(r) },
+		},
+		httpDay{
+			Day:   Day{Name: "silence while a large message is written", Hangs: true, Large: true, NotSent: Either, Check: checkWritten},
+			begin: func(s *httpService, r *http.Request) { s.wait(r) },
+		},
+		httpDay{
+			Day: Day{Name: "silence in the middle of the answer", Hangs: true},
+			serve: func(s *httpService, w http.ResponseWriter, q *Request) {
+				a, _ := s.peer.Accept(1, *q)
+				c, rw, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					panic(err)
+				}
+				defer c.Close()
+				if a.Body == "" {
+					rw.WriteString(a.half())
+				} else {
+					raw := a.raw()
+					rw.WriteString(raw[:len(raw)-len(a.Body)/2-1])
+				}
+				rw.Flush()
+				c.Read(make([]byte, 1)) // until the client or the test closes it
+			},
+		},
+	)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		days = append(days, httpDay{
 			Day: Day{Name: fmt.Sprintf("a redirect to another host with status %d", status), Check: checkElsewhere},
@@ -262,17 +292,18 @@ func (p HTTP) days() []httpDay {
 			Day: Day{Name: "an answer of 100 MB in a small gzip", Kinds: garbled, Check: func(t testing.TB, s Service, _ mailer.Receipt, _ error) {
 				var now runtime.MemStats
 				runtime.ReadMemStats(&now)
-				if n := now.TotalAlloc - s.(*httpService).allocated; n > endless/2 {
+				if n := now.TotalAlloc - s.(*httpService).allocated.Load(); n > endless/2 {
 					t.Errorf("%d bytes were allocated", n)
 				}
 			}},
 			serve: func(s *httpService, w http.ResponseWriter, _ *Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Content-Encoding", "gzip")
-				w.Write(gzipBomb())
+				bomb := gzipBomb()
 				var now runtime.MemStats
 				runtime.ReadMemStats(&now)
-				s.allocated = now.TotalAlloc
+				s.allocated.Store(now.TotalAlloc)
+				w.Write(bomb)
 			},
 		},
 	)
@@ -430,7 +461,7 @@ type httpService struct {
 	strayed   atomic.Int64 // connections that it saw
 	traffic   atomic.Int64
 	answered  atomic.Int64
-	allocated uint64
+	allocated atomic.Uint64 // by the process, before the answer
 	end       chan struct{}
 
 	mu       sync.Mutex
@@ -560,6 +591,9 @@ func (s *httpService) dial(ctx context.Context, network, address string) (net.Co
 	if err != nil {
 		return nil, err
 	}
+	if tcp, ok := c.(*net.TCPConn); ok && s.today().Large {
+		tcp.SetWriteBuffer(64 << 10) // or the system takes the whole message
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &bytes.Buffer{}
@@ -598,6 +632,9 @@ func (l *countedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		l.s.traffic.Add(1)
+		if tcp, ok := c.(*net.TCPConn); ok && l.s.today().Large {
+			tcp.SetReadBuffer(64 << 10)
+		}
 		c = &countedConn{Conn: c, s: l.s}
 		accept := l.s.today().accept
 		if accept == nil {
@@ -644,6 +681,9 @@ var stranger = sync.OnceValue(func() tls.Certificate {
 })
 
 func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if begin := s.today().begin; begin != nil {
+		begin(s, r)
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // not a whole message
@@ -670,11 +710,7 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	switch {
 	case silent:
-		select {
-		case <-s.end:
-		case <-r.Context().Done():
-		}
-		panic(http.ErrAbortHandler)
+		s.wait(r)
 	case day.serve != nil:
 		day.serve(s, w, &q)
 		return
@@ -687,6 +723,15 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer.write(w)
+}
+
+// wait waits until the test or the connection ends.
+func (s *httpService) wait(r *http.Request) {
+	select {
+	case <-s.end:
+	case <-r.Context().Done():
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // raw answers with these bytes and closes the connection.

@@ -57,6 +57,12 @@ type Day struct {
 	// Used asks for a message that is sent and taken before, so that a connection
 	// stands open when the day begins.
 	Used bool
+	// Hangs says that the service keeps the connection and never ends its answer,
+	// or never begins it. Send is then ended by a deadline, and by a cancel; Kinds
+	// does not matter.
+	Hangs bool
+	// Large asks for a message with a file of some megabytes.
+	Large bool
 	// Taken says that Send has to succeed all the same.
 	Taken bool
 	// Rejected are the recipients that the Receipt has to name, if Taken.

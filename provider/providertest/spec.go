@@ -429,17 +429,11 @@ func (s *suite) testDays(t *testing.T) {
 		require.True(t, slices.ContainsFunc(days, func(d Day) bool { return d.Name == name }), "the peer does not know the day %q", name)
 	}
 	for _, d := range days {
+		if d.Hangs {
+			continue // see testContext
+		}
 		t.Run(d.Name, func(t *testing.T) {
-			peer := s.Peer
-			if h, ok := peer.(HTTP); ok {
-				peer = h.on(d.Name)
-			}
-			service, p := s.start(t, peer)
-			m := dayMessage()
-			if d.Used {
-				_, err := s.send(t.Context(), t, service, p, m)
-				require.NoError(t, err)
-			}
+			service, p, m := s.begin(t, d)
 			before := len(service.Requests())
 			service.Behave(d.Name)
 			r, err := s.send(t.Context(), t, service, p, m)
@@ -464,6 +458,25 @@ func (s *suite) testDays(t *testing.T) {
 			s.sameID(t, r, service.Requests()[before])
 		})
 	}
+}
+
+// begin starts a service and a provider for the day, up to where it turns bad.
+func (s *suite) begin(t *testing.T, d Day) (Service, mailer.Provider, mailer.Message) {
+	t.Helper()
+	peer := s.Peer
+	if h, ok := peer.(HTTP); ok {
+		peer = h.on(d.Name)
+	}
+	service, p := s.start(t, peer)
+	m := dayMessage()
+	if _, unsupported := s.Unsupported["attachment"]; d.Large && !unsupported {
+		m.Attachments = []mailer.Attachment{{Name: "large.bin", Content: noise(4 << 20)}}
+	}
+	if d.Used {
+		_, err := s.send(t.Context(), t, service, p, m)
+		require.NoError(t, err)
+	}
+	return service, p, m
 }
 
 // failed requires that the error is that of the day.

@@ -182,8 +182,8 @@ func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
 	}
 	for _, a := range m.Attachments {
 		f := toyFile{a.Name, a.ContentType, a.ContentID, a.Content}
-		if p.defect == "loses bytes of attachments" && len(a.Content) > 1<<20 {
-			f.Data = a.Content[:1<<20]
+		if p.defect == "loses bytes of attachments" && len(a.Content) > 1<<19 {
+			f.Data = a.Content[:1<<19]
 		}
 		q.Files = append(q.Files, f)
 	}
@@ -285,7 +285,14 @@ func (p *toy) fail(kind mailer.Kind, notSent bool, status int, code, words strin
 func (p *toy) post(ctx context.Context, id string, body []byte) (mailer.Receipt, error) {
 	var connected atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
-	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, p.baseURL+"/v1/send", bytes.NewReader(body))
+	path := "/v1/send"
+	switch p.defect {
+	case "asks for the wrong path":
+		path = "/v2/send"
+	case "misspells a key":
+		body = bytes.ReplaceAll(body, []byte(`"html":`), []byte(`"Html":`))
+	}
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, p.baseURL+path, bytes.NewReader(body))
 	if err != nil {
 		return mailer.Receipt{}, p.fail(mailer.KindUnknown, true, 0, "", "cannot make a request", nil)
 	}
@@ -315,8 +322,8 @@ func (p *toy) post(ctx context.Context, id string, body []byte) (mailer.Receipt,
 		limit = 1 << 40
 	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, limit))
-	if err == nil && len(data) == 1<<20 {
-		err = errors.New("the answer is too long")
+	if err == nil && len(data) >= 1<<20 {
+		data, err = nil, errors.New("the answer is too long")
 	}
 
 	var v struct {
