@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
@@ -73,9 +74,17 @@ func (f *flight) cut() bool {
 	}
 }
 
-// unsent is cut for a call that ended with err and without a status.
-func (f *flight) unsent(err error) bool {
-	return f.cut() || f.sought.Load() == 0 && isDial(err)
+// unsent is cut for a call that ended with err instead of a status. If no hook
+// ran, then our own transport did not get past the choice of a proxy; of another
+// RoundTripper it takes an error that says so, and a body that was not read.
+func (f *flight) unsent(err error, own bool) bool {
+	if f.sought.Load() > 0 || f.cut() {
+		return f.cut()
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return own || ok && op.Op == "dial" && !f.drained
 }
 
 var errStopped = errors.New("the call has ended")

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -174,7 +173,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body Body) (*Respo
 		err = errors.New("the http.RoundTripper returned no answer and no error")
 	}
 	if err != nil {
-		return nil, c.failure(ctx, err, f.unsent(err))
+		return nil, c.failure(ctx, err, f.unsent(err, c.rt == shared))
 	}
 	r := &Response{Status: resp.StatusCode, Header: resp.Header, early: f.cut()}
 	r.Body, err = readBody(resp)
@@ -272,10 +271,4 @@ func readBody(resp *http.Response) ([]byte, error) {
 			buf = grown
 		}
 	}
-}
-
-// isDial reports whether err is that of a connection which was never made.
-func isDial(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial"
 }

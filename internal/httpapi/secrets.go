@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,9 +37,9 @@ func replacer(secrets []string, header http.Header) *strings.Replacer {
 		if s == "" {
 			continue
 		}
-		quoted, inJSON := strconv.Quote(s), string(jsonenc.AppendString(nil, s))
+		inJSON := string(jsonenc.AppendString(nil, s))
 		forms = append(forms, s, url.QueryEscape(s), url.PathEscape(s), url.UserPassword("", s).String()[1:],
-			quoted[1:len(quoted)-1], inJSON[1:len(inJSON)-1])
+			inJSON[1:len(inJSON)-1])
 		// Base64 of a text in which the secret begins at any offset, as in
 		// "user:secret": the characters that only the secret decides.
 		for lead := range 3 {
@@ -51,6 +52,10 @@ func replacer(secrets []string, header http.Header) *strings.Replacer {
 			}
 		}
 	}
+	for _, f := range slices.Clone(forms) { // net/http quotes what it quotes
+		q := strconv.Quote(f)
+		forms = append(forms, q[1:len(q)-1])
+	}
 	// The longest first, so that what contains another form is hidden whole.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) })
 	forms = slices.Compact(forms)
@@ -61,6 +66,15 @@ func replacer(secrets []string, header http.Header) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
+// userinfo is what stands before the host in the address of a proxy, which is
+// the user's own and so not among the secrets.
+var userinfo = regexp.MustCompile(`://[^\s"'<>]*@`)
+
+// clean is for the words of errors that the service did not write.
+func (c *Client) clean(s string) string {
+	return userinfo.ReplaceAllString(c.hide.Replace(s), "://"+hidden+"@")
+}
+
 // scrub returns err itself if nothing in its tree says a secret; otherwise an
 // error with the same words but for the secret, which answers errors.Is as err
 // does and gives out nothing else.
@@ -68,11 +82,11 @@ func (c *Client) scrub(err error) error {
 	if err == nil || !c.leaks(err) {
 		return err
 	}
-	return &scrubbed{words: c.hide.Replace(err.Error()), is: func(target error) bool { return errors.Is(err, target) }}
+	return &scrubbed{words: c.clean(err.Error()), is: func(target error) bool { return errors.Is(err, target) }}
 }
 
 func (c *Client) leaks(err error) bool {
-	if s := err.Error(); c.hide.Replace(s) != s {
+	if s := err.Error(); c.clean(s) != s {
 		return true
 	}
 	switch err := err.(type) {
