@@ -231,7 +231,7 @@ func (c *Chain) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, err
 		if !d.Next {
 			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, m.ID, attempts, true)
 		}
-		if p.late || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, m.ID, attempts, false)
 		}
 		if t, p = c.next(t.index+1, time.Now()); t == nil {
@@ -254,7 +254,7 @@ func (c *Chain) try(ctx context.Context, m mailer.Message, t *target, p permit, 
 	}
 
 	start := time.Now()
-	end, own, telling := c.limits(ctx, t, p, start)
+	end, own, telling := c.limits(ctx, t, start)
 	receipt, err := send(ctx, m, t.sender, end, own)
 	now := time.Now()
 	a = mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: duplicate}

@@ -193,6 +193,12 @@ func TestErrorOfAFailedChain(t *testing.T) {
 		require.Len(t, all.Unwrap(), 3)
 		require.False(t, mailer.NotSent(all))
 	})
+	t.Run("lists foreign words on one line, too", func(t *testing.T) {
+		e := send(t, message(), fmt.Errorf("one\r\ntwo: %w", refused(mailer.KindRecipient)))
+		all, ok := errors.AsType[*failover.AttemptsError](e)
+		require.True(t, ok)
+		require.EqualError(t, all, "1 attempt: a: one  two: a: recipient refused")
+	})
 	t.Run("names the field at which it stopped", func(t *testing.T) {
 		e := send(t, message(), &mailer.Error{Kind: mailer.KindInvalid, NotSent: true, Field: "To[2]"}, nil)
 		require.Equal(t, mailer.KindInvalid, e.Kind)
@@ -220,6 +226,13 @@ func TestErrorOfAFailedChain(t *testing.T) {
 			require.True(t, e.NotSent)
 		})
 	}
+	t.Run("says what is decisive when an outcome is unknown: that one", func(t *testing.T) {
+		m := message()
+		m.AllowDuplicate = true
+		e := send(t, m, failed("a", mailer.KindRateLimited, 0), &mailer.Error{Kind: mailer.KindUnavailable}, failed("c", mailer.KindQuota, 0))
+		require.Equal(t, mailer.KindUnavailable, e.Kind)
+		require.False(t, e.NotSent)
+	})
 	t.Run("is not NotSent if a single attempt is not", func(t *testing.T) {
 		m := message()
 		m.AllowDuplicate = true

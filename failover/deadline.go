@@ -23,7 +23,7 @@ var errTimeUp = errors.New("failover: the attempt's share of the time is used up
 // limits returns when an attempt at t that begins now has to end; own tells that
 // this is earlier than where ctx ends by itself. A time-out after less than
 // telling says nothing about the service.
-func (c *Chain) limits(ctx context.Context, t *target, p permit, now time.Time) (end time.Time, own bool, telling time.Duration) {
+func (c *Chain) limits(ctx context.Context, t *target, now time.Time) (end time.Time, own bool, telling time.Duration) {
 	limit := t.timeout
 	callersEnd, bounded := ctx.Deadline()
 	if !bounded {
@@ -33,10 +33,8 @@ func (c *Chain) limits(ctx context.Context, t *target, p permit, now time.Time) 
 		return now.Add(limit), true, min(limit, minTelling)
 	}
 	share := callersEnd.Sub(now)
-	if !p.late {
-		if left := 1 + c.mayFollow(t, now); left > 1 {
-			share = max(share/time.Duration(left), min(share/2, minShare))
-		}
+	if left := 1 + c.mayFollow(t, now); left > 1 {
+		share = max(share/time.Duration(left), min(share/2, minShare))
 	}
 	telling = minTelling
 	if limit > 0 {

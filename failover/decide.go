@@ -17,8 +17,8 @@ type Decision struct {
 	Strike bool
 	// Rest lets the target rest at once.
 	Rest bool
-	// RestFor is how long the target is to rest, if it comes to rest now. 0: for
-	// the back-off. More than a day counts as a day.
+	// RestFor is how long the target is to rest, if it comes to rest now. 0 or
+	// less: for the back-off. More than a day counts as a day.
 	RestFor time.Duration
 }
 
@@ -38,7 +38,7 @@ func Decide(err error) Decision {
 
 func retryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*mailer.Error](err); ok && e != nil {
-		return max(e.RetryAfter, 0)
+		return e.RetryAfter
 	}
 	return 0
 }

@@ -40,7 +40,8 @@
 // tries. So a bad message never takes a good service out.
 //
 // If no target may be tried because all rest, the one that wakes first is tried
-// anyway, except those whose service named a time that lies ahead. If all did,
+// anyway, except those whose service named a time that lies ahead. It brings the
+// target back if it succeeds, and does not count against it otherwise. If all did,
 // Send returns an error without traffic: NotSent, with the earliest RetryAfter.
 //
 // # Time

@@ -172,14 +172,21 @@ func (h *health) fail(p permit, d Decision, err error, now time.Time) change {
 	if !d.Strike && !d.Rest {
 		return unchanged
 	}
-	d.RestFor = min(max(d.RestFor, 0), maxNamedRest)
+	d.RestFor = min(d.RestFor, maxNamedRest)
 	if p.gen != h.gen || p.late {
 		// It began before the target came to rest or recovered, or it does not
 		// count as the probe. Only a time that the service names is still news.
-		if until := now.Add(d.RestFor); h.resting && d.Rest && until.After(h.until) {
-			h.until, h.named, h.lastErr = until, true, err
+		until := now.Add(d.RestFor)
+		if !h.resting || !d.Rest || d.RestFor <= 0 || !until.After(h.until) {
+			return unchanged
 		}
-		return unchanged
+		over := !now.Before(h.until)
+		h.until, h.named, h.lastErr = until, true, err
+		if !over {
+			return unchanged
+		}
+		h.lastChange = now
+		return cameToRest
 	}
 	h.lastErr = err
 	h.strikes++

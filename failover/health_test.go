@@ -304,3 +304,27 @@ func TestStateNames(t *testing.T) {
 	require.Equal(t, "resting", failover.Resting.String())
 	require.Equal(t, "probing", failover.Probing.String())
 }
+
+func TestATryInTheMiddleOfARestThatOutlastsIt(t *testing.T) {
+	for named, state := range map[time.Duration]failover.State{0: failover.Probing, time.Minute: failover.Resting} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &service{name: "a"}
+			c := chainOf(t, failover.Config{Rest: 10 * time.Second}, a)
+			a.fails(refused(mailer.KindRateLimited))
+			_, _ = c.Send(t.Context(), message())
+			until := c.Health()[0].RestUntil
+			a.answers(func(context.Context, mailer.Message) error {
+				time.Sleep(20 * time.Second)
+				return refusedFor(mailer.KindRateLimited, named)
+			})
+			_, _ = c.Send(t.Context(), message())
+			h := c.Health()[0]
+			require.Equal(t, state, h.State)
+			if named > 0 {
+				until = time.Now().Add(named)
+				require.Equal(t, time.Now(), h.LastChange)
+			}
+			require.Equal(t, until, h.RestUntil)
+		})
+	}
+}

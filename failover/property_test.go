@@ -86,11 +86,9 @@ func (m *model) next(now time.Time) int {
 	}
 	from := 0
 	if n := len(m.called); n > 0 {
-		if m.late {
-			return -1
-		}
 		from = m.called[n-1] + 1
 	}
+	m.late = false
 	for i := from; i < len(m.targets); i++ {
 		if m.targets[i].free(now) {
 			return i
