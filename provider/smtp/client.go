@@ -257,7 +257,8 @@ func (c *conn) readReply() (reply, error) {
 		if len(line) > 4 {
 			text = string(line[4:])
 		}
-		if status, rest := cutEnhanced(text); status != "" && status[0] == line[0] {
+		// SocketLabs says "452 5.5.3".
+		if status, rest := cutEnhanced(text); status != "" && (status[0] >= '4') == (line[0] >= '4') {
 			r.enhanced, text = status, rest
 		}
 		if n > 0 {

@@ -120,15 +120,20 @@ func (r *rule) fits(p phase, a reply, text string) bool {
 }
 
 // classify says whose fault a refusal is.
-func classify(p phase, a reply) mailer.Kind {
+func classify(p phase, a reply) mailer.Kind { return ruleFor(p, a).kind }
+
+func ruleFor(p phase, a reply) *rule {
 	text := strings.ToLower(a.text)
 	for i := range rules {
 		if rules[i].fits(p, a, text) {
-			return rules[i].kind
+			return &rules[i]
 		}
 	}
-	return mailer.KindUnavailable
+	return &otherwise
 }
+
+// otherwise is for an answer that neither accepts nor refuses.
+var otherwise = rule{kind: mailer.KindUnavailable}
 
 // refused is the error for an answer that refuses. Whatever it refused, the mail
 // was not taken.
@@ -146,9 +151,9 @@ const maxWords = 512 // bytes of a server's words in an error
 func (s *session) clean(text string) string {
 	if s.password != "" {
 		for _, secret := range []string{
-			s.password,
-			base64.StdEncoding.EncodeToString([]byte(s.password)),
 			base64.StdEncoding.EncodeToString([]byte("\x00" + s.username + "\x00" + s.password)),
+			base64.StdEncoding.EncodeToString([]byte(s.password)),
+			s.password,
 		} {
 			text = strings.ReplaceAll(text, secret, "[redacted]")
 		}
