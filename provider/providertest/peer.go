@@ -61,7 +61,7 @@ type Day struct {
 	// or never begins it. Send is then ended by a deadline, and by a cancel; Kinds
 	// does not matter.
 	Hangs bool
-	// Large asks for a message with a file of some megabytes.
+	// Large asks for a message with a file of a megabyte.
 	Large bool
 	// Taken says that Send has to succeed all the same.
 	Taken bool
