@@ -44,6 +44,10 @@ type HTTP struct {
 	// and the MessageID that the receipt has to name (empty: the service gives
 	// none, so it has to be the message's own ID). n counts the messages, from 1.
 	Accept func(n int, r Request) (Answer, string)
+	// AcceptBatch is Accept for the calls of SendBatch: the MessageIDs are those of
+	// the messages in request r, in their order; n counts the calls, from 1. It is
+	// needed for a [mailer.BatchSender].
+	AcceptBatch func(n int, r Request) (Answer, []string)
 	// Partial is the answer by which the service takes the message for
 	// ada@example.com and refuses [RefusedRecipient], and the MessageID. Nil: the
 	// service does not do this.
@@ -466,6 +470,7 @@ type httpService struct {
 
 	mu       sync.Mutex
 	day      string
+	batch    bool          // accept by AcceptBatch
 	together int           // answer only when so many messages wait
 	waiting  int           // for the others
 	released chan struct{} // closed when they have come
@@ -547,6 +552,14 @@ func (s *httpService) holdUntil(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.together, s.waiting, s.released = n, 0, make(chan struct{})
+}
+
+// acceptBatches makes the service answer by AcceptBatch. It reports whether it can.
+func (s *httpService) acceptBatches() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batch = s.peer.AcceptBatch != nil
+	return s.batch
 }
 
 func (s *httpService) Requests() []Request {
@@ -697,6 +710,9 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case silent || day.serve != nil:
 	case day.answer != nil:
 		answer = day.answer(s, &q)
+	case s.batch:
+		s.taken++
+		answer, q.messageIDs = s.peer.AcceptBatch(s.taken, q)
 	default:
 		s.taken++
 		answer, q.MessageID = s.peer.Accept(s.taken, q)

@@ -107,7 +107,8 @@ type Request struct {
 	// such as the value of an Authorization header. They are secrets, too.
 	Credentials []string
 
-	verbatim string // headers and body as they came
+	verbatim   string   // headers and body as they came
+	messageIDs []string // those of a batch
 }
 
 // Said is one thing that a request says.

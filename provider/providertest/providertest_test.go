@@ -44,6 +44,15 @@ func toySpec(defect string) providertest.Spec {
 				id := fmt.Sprintf("toy-%d", n)
 				return providertest.JSON(200, fmt.Sprintf(`{"ok":true,"id":%q}`, id)), id
 			},
+			AcceptBatch: func(n int, r providertest.Request) (providertest.Answer, []string) {
+				var ids []string
+				for _, said := range r.Said {
+					if said.Where == "id" {
+						ids = append(ids, fmt.Sprintf("toy-%d-%d", n, len(ids)))
+					}
+				}
+				return providertest.JSON(200, fmt.Sprintf(`{"ok":true,"id":%q}`, strings.Join(ids, ","))), ids
+			},
 			Partial: func(providertest.Request) (providertest.Answer, string) {
 				return providertest.JSON(200, `{"ok":true,"id":"toy-part","refused":["ben@example.com"]}`), "toy-part"
 			},
@@ -144,6 +153,11 @@ func TestBrokenAdapterFails(t *testing.T) {
 		"returns its own id":                 "message/minimal",
 		"ignores the context":                "context/canceled_in_silence_after_the_message_was_read",
 		"leaves a goroutine":                 "leaves_no_goroutine",
+		"loses the last of a batch":          "batch/more_messages_than_one_call_takes",
+		"makes too large a call":             "batch/more_messages_than_one_call_takes",
+		"mixes up the results of a batch":    "batch/more_messages_than_one_call_takes",
+		"stops a batch at a bad message":     "batch/a_message_that_is_wrong_stops_no_other",
+		"sends a lost batch again":           "batch/closed_after_the_message_was_read",
 	} {
 		t.Run(defect, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,7 @@ const (
 	grace = 10 * time.Second // for a Send whose context has ended
 )
 
-// errHung is what the suite says of a Send that did not return.
+// errHung is what the suite says of a Send that did not return, or panicked.
 var errHung = errors.New("Send did not return")
 
 // suite is a Spec under test.
@@ -98,6 +98,7 @@ func Run(t *testing.T, spec Spec) {
 	t.Run("bad day", s.testDays)
 	t.Run("context", s.testContext)
 	t.Run("concurrent", s.testConcurrent)
+	t.Run("batch", s.testBatch)
 	t.Run("leaves no goroutine", func(t *testing.T) { goleak.VerifyNone(t, before) })
 }
 
@@ -121,37 +122,13 @@ func (s *suite) send(ctx context.Context, t *testing.T, service Service, p maile
 		receipt mailer.Receipt
 		err     error
 	}
-	done := make(chan result, 1)
-	go func() {
-		var r result
-		defer func() {
-			if v := recover(); v != nil {
-				t.Errorf("Send panicked: %v\n%s", v, debug.Stack())
-				r.err = fmt.Errorf("panic: %v", v)
-			}
-			done <- r
-		}()
+	r, ok := patiently(ctx, t, func() (r result) {
 		r.receipt, r.err = p.Send(ctx, given)
-	}()
-
-	patience := time.NewTimer(guard)
-	defer patience.Stop()
-	ended := ctx.Done()
-	var r result
-wait:
-	for {
-		select {
-		case r = <-done:
-			break wait
-		case <-ended:
-			ended = nil
-			patience.Reset(grace)
-		case <-patience.C:
-			t.Errorf("Send did not return (context: %v)", ctx.Err())
-			return mailer.Receipt{}, errHung
-		}
+		return r
+	})
+	if !ok {
+		return mailer.Receipt{}, errHung
 	}
-
 	if diff := difference(want, given); diff != "" {
 		t.Errorf("Send changed the message: %s", diff)
 	}
@@ -162,6 +139,41 @@ wait:
 		s.judgeError(t, secrets, r.err)
 	}
 	return r.receipt, r.err
+}
+
+// patiently calls f and waits for it, but not for ever. It reports whether f
+// returned.
+func patiently[T any](ctx context.Context, t *testing.T, f func() T) (T, bool) {
+	t.Helper()
+	done := make(chan T, 1)
+	panicked := make(chan string, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				panicked <- fmt.Sprintf("%v\n%s", v, debug.Stack())
+			}
+		}()
+		done <- f()
+	}()
+	patience := time.NewTimer(guard)
+	defer patience.Stop()
+	ended := ctx.Done()
+	var zero T
+	for {
+		select {
+		case v := <-done:
+			return v, true
+		case words := <-panicked:
+			t.Errorf("the provider panicked: %s", words)
+			return zero, false
+		case <-ended:
+			ended = nil
+			patience.Reset(grace)
+		case <-patience.C:
+			t.Errorf("the provider did not return (context: %v)", ctx.Err())
+			return zero, false
+		}
+	}
 }
 
 func (s *suite) judgeReceipt(t *testing.T, secrets []string, m mailer.Message, r mailer.Receipt) {

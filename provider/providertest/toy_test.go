@@ -283,15 +283,20 @@ func (p *toy) fail(kind mailer.Kind, notSent bool, status int, code, words strin
 }
 
 func (p *toy) post(ctx context.Context, id string, body []byte) (mailer.Receipt, error) {
-	var connected atomic.Bool
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
-	path := "/v1/send"
 	switch p.defect {
 	case "asks for the wrong path":
-		path = "/v2/send"
+		return p.exchange(ctx, "/v2/send", id, body)
 	case "misspells a key":
 		body = bytes.ReplaceAll(body, []byte(`"html":`), []byte(`"Html":`))
 	}
+	return p.exchange(ctx, "/v1/send", id, body)
+}
+
+// exchange makes the call. Its receipt is that of the answer; ids of a batch are
+// in it, joined with commas.
+func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (mailer.Receipt, error) {
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
 	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, p.baseURL+path, bytes.NewReader(body))
 	if err != nil {
 		return mailer.Receipt{}, p.fail(mailer.KindUnknown, true, 0, "", "cannot make a request", nil)
@@ -392,4 +397,59 @@ func (p *toy) retryAfter(value string) time.Duration {
 		return 0
 	}
 	return max(0, time.Until(at))
+}
+
+const toyBatch = 7
+
+func (p *toy) MaxBatch() int { return toyBatch }
+
+func (p *toy) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Result {
+	results := make([]mailer.Result, len(ms))
+	var mails []toyMail
+	var indices []int
+	flush := func() {
+		if len(mails) == 0 {
+			return
+		}
+		if p.defect == "loses the last of a batch" && len(mails) == toyBatch {
+			mails = mails[:toyBatch-1]
+		}
+		body, _ := json.Marshal(mails)
+		r, err := p.exchange(ctx, "/v1/batch", "", body)
+		if p.defect == "sends a lost batch again" && err != nil {
+			r, err = p.exchange(ctx, "/v1/batch", "", body)
+		}
+		ids := strings.Split(r.MessageID, ",")
+		for k, i := range indices {
+			if err == nil && k < len(ids) {
+				results[i].Receipt = mailer.Receipt{ID: ms[i].ID, Provider: "toy", MessageID: ids[k], Dropped: results[i].Receipt.Dropped}
+				if p.defect == "mixes up the results of a batch" {
+					results[i].Receipt.MessageID = ids[len(ids)-1-k]
+				}
+				continue
+			}
+			results[i].Err = err
+		}
+		mails, indices = nil, nil
+	}
+	for i, m := range ms {
+		q, dropped, err := p.translate(m)
+		if err != nil {
+			results[i].Err = err
+			if p.defect == "stops a batch at a bad message" {
+				for k := i + 1; k < len(ms); k++ {
+					results[k].Err = err
+				}
+				break
+			}
+			continue
+		}
+		results[i].Receipt.Dropped = dropped
+		mails, indices = append(mails, q), append(indices, i)
+		if len(mails) == toyBatch && p.defect != "makes too large a call" {
+			flush()
+		}
+	}
+	flush()
+	return results
 }
