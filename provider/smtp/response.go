@@ -83,8 +83,9 @@ var rules = []rule{
 	// Who is written to.
 	{in: rcpt | data, enhanced: "5.1.", kind: mailer.KindRecipient},
 	{in: rcpt | data, enhanced: "5.2.", kind: mailer.KindRecipient},
-	{in: rcpt, enhanced: "5.7.", kind: mailer.KindRecipient},
-	{in: rcpt, codes: []int{501, 550, 551, 552, 553, 554, 556}, kind: mailer.KindRecipient},
+	// Who may write to whom is a rule of the service; the mailbox may be fine.
+	{in: rcpt, enhanced: "5.7.", kind: mailer.KindRejected},
+	{in: rcpt, codes: []int{501, 550, 551, 552, 553, 556}, kind: mailer.KindRecipient},
 
 	// What is written.
 	{in: data, enhanced: "5.6.", kind: mailer.KindRejected},
