@@ -105,7 +105,7 @@ func TestValidateNeedsTheseFields(t *testing.T) {
 		{"a metadata key is not empty", func(m *mailer.Message) { m.Metadata = map[string]string{"": "a"} }, `Metadata[""]`},
 		{"a header name is not empty", func(m *mailer.Message) { m.Headers = map[string]string{"": "a"} }, `Headers[""]`},
 		{"open tracking is a known switch", func(m *mailer.Message) { m.Track.Opens = mailer.Off + 1 }, "Track.Opens"},
-		{"click tracking is a known switch", func(m *mailer.Message) { m.Track.Clicks = 255 }, "Track.Clicks"},
+		{"click tracking is a known switch", func(m *mailer.Message) { m.Track.Clicks = mailer.Off + 1 }, "Track.Clicks"},
 		{"a time before 1970 is none", func(m *mailer.Message) { m.SendAt = time.Unix(-1, 0) }, "SendAt"},
 		{"a time that RFC 3339 cannot write is none", func(m *mailer.Message) { m.SendAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "SendAt"},
 		{"an extra is not nil", func(m *mailer.Message) { m.Extras = []mailer.Extra{extraA{}, nil} }, "Extras[1]"},
@@ -496,6 +496,9 @@ func TestAttacksOfThePastAreRefused(t *testing.T) {
 		}, "Attachments[0].ContentType"},
 		{"a quoted value that escapes its end", func(m *mailer.Message) {
 			m.Attachments[0].ContentType = `text/plain; charset="a\"; name=evil.exe"`
+		}, "Attachments[0].ContentType"},
+		{"a backslash in a quoted value", func(m *mailer.Message) {
+			m.Attachments[0].ContentType = `text/plain; charset="a\b"`
 		}, "Attachments[0].ContentType"},
 		{"a parameter twice", func(m *mailer.Message) {
 			m.Attachments[0].ContentType = `text/plain; charset="utf-8" ; format=flowed;Charset=utf-7`

@@ -116,8 +116,11 @@ func hasPunycode(domain string) bool {
 // lower is strings.ToLower but for the letters which lower case would turn into
 // another letter, such as U+212A, the sign for kelvin, into "k".
 func lower(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
 	return strings.Map(func(r rune) rune {
-		if l := unicode.ToLower(r); unicode.ToUpper(l) == r || r < utf8.RuneSelf {
+		if l := unicode.ToLower(r); unicode.ToUpper(l) == r {
 			return l
 		}
 		return r

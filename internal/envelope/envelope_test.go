@@ -161,6 +161,7 @@ func TestDomainsWithoutAnASCIIFormAreInvalid(t *testing.T) {
 		{"a mark in front", "\u0300a.example"},
 		{"a label too long in punycode", strings.Repeat("é", 60) + ".example"},
 		{"a domain too long in punycode", strings.Repeat("é.", 40) + "example"},
+		{"a domain that leaves no room for the rest", strings.Repeat("é.", 31) + "abcde"}, // 253 octets in ASCII
 		{"a number in a circle", "①é.example"},
 	} {
 		for _, f := range fields {
