@@ -1,0 +1,106 @@
+package services
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"strings"
+
+	"github.com/seed355143d4/mailer"
+)
+
+// Postmark starts a service that speaks Postmark's POST /email. Mail that it
+// accepts goes to deliver.
+func Postmark(deliver mailer.Sender) (*Service, error) {
+	return start(api{
+		path:   "/email",
+		decode: decodePostmark,
+		accept: func(w http.ResponseWriter, id string) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"SubmittedAt":"2026-11-02T09:14:07.3308127Z","MessageID":%q,"ErrorCode":0,"Message":"OK"}`, id)
+		},
+		refusal: map[Mode]answer{
+			Throttling:     {http.StatusTooManyRequests, `{"ErrorCode":429,"Message":"Too many requests."}`},
+			OutOfCredits:   {http.StatusUnprocessableEntity, `{"ErrorCode":405,"Message":"Not allowed to send: out of credits."}`},
+			RefusingSender: {http.StatusUnprocessableEntity, `{"ErrorCode":400,"Message":"The 'From' address is not a Sender Signature on your account."}`},
+		},
+		invalid: func(text string) answer {
+			return answer{http.StatusUnprocessableEntity, `{"ErrorCode":300,"Message":` + quote(text) + `}`}
+		},
+	}, deliver)
+}
+
+func decodePostmark(body []byte) (mailer.Message, error) {
+	var in struct {
+		From, To, Cc, Bcc, ReplyTo  string
+		Subject, TextBody, HtmlBody string
+		Headers                     []struct{ Name, Value string }
+		Tag                         string
+		Metadata                    map[string]string
+		Attachments                 []struct {
+			Name, ContentType, ContentID string
+			Content                      []byte
+		}
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return mailer.Message{}, err
+	}
+	m := mailer.Message{Subject: in.Subject, Text: in.TextBody, HTML: in.HtmlBody, Metadata: in.Metadata}
+	for _, l := range []struct {
+		dst *[]mailer.Address
+		src string
+	}{{&m.To, in.To}, {&m.Cc, in.Cc}, {&m.Bcc, in.Bcc}, {&m.ReplyTo, in.ReplyTo}} {
+		if l.src == "" {
+			continue
+		}
+		as, err := mail.ParseAddressList(l.src)
+		if err != nil {
+			return m, err
+		}
+		for _, a := range as {
+			*l.dst = append(*l.dst, *a)
+		}
+	}
+	from, err := mail.ParseAddress(in.From)
+	if err != nil {
+		return m, err
+	}
+	m.From = *from
+	if in.Tag != "" {
+		m.Tags = []string{in.Tag}
+	}
+	m.ID = m.Metadata["mailer_id"]
+	delete(m.Metadata, "mailer_id")
+	for _, h := range in.Headers {
+		addHeader(&m, h.Name, h.Value)
+	}
+	for _, a := range in.Attachments {
+		m.Attachments = append(m.Attachments, mailer.Attachment{
+			Name: a.Name, ContentType: a.ContentType,
+			ContentID: strings.TrimPrefix(a.ContentID, "cid:"), Content: a.Content,
+		})
+	}
+	return m, nil
+}
+
+// addHeader puts a header back where the message had it.
+func addHeader(m *mailer.Message, name, value string) {
+	switch strings.ToLower(name) {
+	case "message-id", "list-unsubscribe-post":
+	case "list-unsubscribe":
+		for part := range strings.SplitSeq(value, ",") {
+			part = strings.Trim(strings.TrimSpace(part), "<>")
+			if to, ok := strings.CutPrefix(part, "mailto:"); ok {
+				m.Unsubscribe.Mailto = to
+			} else {
+				m.Unsubscribe.URL = part
+			}
+		}
+	default:
+		if m.Headers == nil {
+			m.Headers = map[string]string{}
+		}
+		m.Headers[name] = value
+	}
+}
