@@ -4,6 +4,7 @@
 package adapter
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -90,8 +91,13 @@ func Recipients(provider string, m *mailer.Message, limit int) error {
 	return nil
 }
 
-// Size refuses a request of more than limit bytes as [mailer.KindTooLarge].
-func Size(provider string, m *mailer.Message, size, limit int) error {
+// Size refuses a request of more than limit bytes as [mailer.KindTooLarge]. json is
+// how many it has without the files, which come in base64.
+func Size(provider string, m *mailer.Message, json, limit int) error {
+	size := json
+	for _, a := range m.Attachments {
+		size += base64.StdEncoding.EncodedLen(len(a.Content))
+	}
 	if size <= limit {
 		return nil
 	}
@@ -135,6 +141,24 @@ func Unsubscribe(u mailer.Unsubscribe) (list, post string) {
 		list += "<mailto:" + u.Mailto + ">"
 	}
 	return list, post
+}
+
+// Field is a header field.
+type Field struct{ Name, Value string }
+
+// Fields appends the header fields of m to fs: those of Unsubscribe, and Headers in
+// the order of their names.
+func Fields(fs []Field, m *mailer.Message) []Field {
+	if list, post := Unsubscribe(m.Unsubscribe); list != "" {
+		fs = append(fs, Field{"List-Unsubscribe", list})
+		if post != "" {
+			fs = append(fs, Field{"List-Unsubscribe-Post", post})
+		}
+	}
+	for _, name := range Keys(m.Headers) {
+		fs = append(fs, Field{name, m.Headers[name]})
+	}
+	return fs
 }
 
 // Keys returns the keys of a map in order, so that equal messages make equal

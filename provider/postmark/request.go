@@ -2,7 +2,6 @@ package postmark
 
 import (
 	"cmp"
-	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/seed355143d4/mailer/internal/adapter"
 	"github.com/seed355143d4/mailer/internal/envelope"
 	"github.com/seed355143d4/mailer/internal/httpapi"
-	"github.com/seed355143d4/mailer/internal/jsonenc"
 )
 
 // Postmark's limits. Over one of them a message is [mailer.KindTooLarge], and
@@ -30,7 +28,7 @@ const (
 // The limits of metadata. An entry over them stays behind, and is named in the
 // receipt.
 const (
-	maxMetadata      = 10 // entries, the message's ID being one of them
+	maxMetadata      = 9  // entries: Postmark's 10 but that of the message's ID
 	maxMetadataKey   = 20 // characters
 	maxMetadataValue = 80 // characters
 )
@@ -79,34 +77,41 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 	if over(from, MaxFrom) {
 		return request{}, adapter.TooLarge(provider, "From", MaxFrom, "characters")
 	}
-
-	b := make([]byte, 0, 1024+(len(m.Text)+len(m.HTML))*9/8)
-	b = append(b, `{"From":`...)
-	b = jsonenc.AppendString(b, from)
-	b = appendAddresses(b, "To", m.To)
-	b = appendAddresses(b, "Cc", m.Cc)
-	b = appendAddresses(b, "Bcc", m.Bcc)
-	b = appendAddresses(b, "ReplyTo", m.ReplyTo)
-	b = appendText(b, "Subject", m.Subject)
-	b = appendText(b, "TextBody", m.Text)
-	b = appendText(b, "HtmlBody", m.HTML)
-	r := request{path: "/email"}
+	r := request{message: m, path: "/email"}
+	o := adapter.NewObject(1024 + (len(m.Text)+len(m.HTML))*9/8)
+	o.String("From", from)
+	o.Text("To", mailboxes(m.To))
+	o.Text("Cc", mailboxes(m.Cc))
+	o.Text("Bcc", mailboxes(m.Bcc))
+	o.Text("ReplyTo", mailboxes(m.ReplyTo))
+	o.Text("Subject", m.Subject)
+	o.Text("TextBody", m.Text)
+	o.Text("HtmlBody", m.HTML)
 	if m.Template.ID != "" {
 		r.path = "/email/withTemplate"
-		if b, err = p.appendTemplate(b, m.Template, x); err != nil {
-			return request{}, err
-		}
+		p.template(&o, m.Template, x)
 	}
-	b = appendHeaders(b, &m)
-	b, r.dropped = appendReporting(b, &m)
-	b = appendText(b, "MessageStream", x.MessageStream)
+	headers(&o, &m)
+	r.dropped = reporting(&o, &m)
+	o.Text("MessageStream", x.MessageStream)
 	var files httpapi.Files
-	b, size := appendAttachments(b, m.Attachments, &files)
-	b = append(b, '}')
-	if err := adapter.Size(provider, &m, size+len(b), MaxSize); err != nil {
+	o.List("Attachments", len(m.Attachments), func(i int) {
+		a := &m.Attachments[i]
+		o.String("Name", a.Name)
+		o.String("ContentType", cmp.Or(a.ContentType, "application/octet-stream"))
+		if a.ContentID != "" {
+			o.String("ContentID", "cid:"+a.ContentID)
+		}
+		o.String("Content", files.Add(a.Content))
+	})
+	b, err := o.Close()
+	if err != nil {
+		return request{}, adapter.Invalid("Template.Data", err)
+	}
+	if err := adapter.Size(provider, &m, len(b), MaxSize); err != nil {
 		return request{}, err
 	}
-	r.message, r.body = m, files.Body(b)
+	r.body = files.Body(b)
 	return r, nil
 }
 
@@ -146,142 +151,83 @@ func over(s string, n int) bool {
 	return n < 0
 }
 
-// appendText appends a string member, unless it is empty.
-func appendText(b []byte, key, value string) []byte {
-	if value == "" {
-		return b
-	}
-	b = append(b, `,"`...)
-	b = append(b, key...)
-	b = append(b, `":`...)
-	return jsonenc.AppendString(b, value)
-}
-
-// appendAddresses appends mailboxes as Postmark wants them: in one string.
-func appendAddresses(b []byte, key string, as []mailer.Address) []byte {
-	if len(as) == 1 {
-		return appendText(b, key, envelope.Format(as[0]))
+// mailboxes is how Postmark wants a list of addresses: in one string.
+func mailboxes(as []mailer.Address) string {
+	switch len(as) {
+	case 0:
+		return ""
+	case 1:
+		return envelope.Format(as[0])
 	}
 	list := make([]string, len(as))
 	for i, a := range as {
 		list[i] = envelope.Format(a)
 	}
-	return appendText(b, key, strings.Join(list, ", "))
+	return strings.Join(list, ", ")
 }
 
-// appendTemplate appends the template. An id is a number, an alias is not: it
-// begins with a letter.
-func (p *Provider) appendTemplate(b []byte, t mailer.Template, x Extra) ([]byte, error) {
+// template writes the template. An id is a number, an alias begins with a letter.
+func (p *Provider) template(o *adapter.Object, t mailer.Template, x Extra) {
 	id := cmp.Or(p.templates[t.ID], t.ID)
 	if n, err := strconv.ParseUint(id, 10, 63); err == nil {
-		b = append(b, `,"TemplateId":`...)
-		b = strconv.AppendUint(b, n, 10)
+		o.Int("TemplateId", int64(n))
 	} else {
-		b = appendText(b, "TemplateAlias", id)
+		o.String("TemplateAlias", id)
 	}
-	b = append(b, `,"TemplateModel":`...)
 	if len(t.Data) == 0 {
-		b = append(b, `{}`...)
+		o.Object("TemplateModel", func() {})
 	} else {
-		var err error
-		if b, err = jsonenc.AppendValue(b, t.Data); err != nil {
-			return nil, adapter.Invalid("Template.Data", err)
-		}
+		o.Value("TemplateModel", t.Data)
 	}
 	if x.InlineCSS != mailer.Default {
-		b = append(b, `,"InlineCss":`...)
-		b = strconv.AppendBool(b, x.InlineCSS == mailer.On)
+		o.Bool("InlineCss", x.InlineCSS == mailer.On)
 	}
-	return b, nil
 }
 
-// appendHeaders appends the header fields, the message's ID as Message-ID first.
-func appendHeaders(b []byte, m *mailer.Message) []byte {
+// headers writes the header fields, the message's ID as Message-ID first.
+func headers(o *adapter.Object, m *mailer.Message) {
 	domain := m.From.Address[strings.LastIndexByte(m.From.Address, '@'):]
-	b = append(b, `,"Headers":[{"Name":"Message-ID","Value":"<`...)
-	b = append(b, m.ID...)
-	b = append(b, domain...)
-	b = append(b, `>"}`...)
-	header := func(name, value string) {
-		b = append(b, `,{"Name":`...)
-		b = jsonenc.AppendString(b, name)
-		b = appendText(b, "Value", value)
-		b = append(b, '}')
-	}
-	if list, post := adapter.Unsubscribe(m.Unsubscribe); list != "" {
-		header("List-Unsubscribe", list)
-		if post != "" {
-			header("List-Unsubscribe-Post", post)
-		}
-	}
-	for _, name := range adapter.Keys(m.Headers) {
-		header(name, m.Headers[name])
-	}
-	return append(b, ']')
+	var array [8]adapter.Field
+	fields := adapter.Fields(append(array[:0], adapter.Field{Name: "Message-ID", Value: "<" + m.ID + domain + ">"}), m)
+	o.List("Headers", len(fields), func(i int) {
+		o.String("Name", fields[i].Name)
+		o.String("Value", fields[i].Value)
+	})
 }
 
-// appendReporting appends what serves reporting only, and names what Postmark
-// has no room for.
-func appendReporting(b []byte, m *mailer.Message) (_ []byte, dropped []string) {
+// reporting writes what serves reporting only, and names what Postmark has no
+// room for.
+func reporting(o *adapter.Object, m *mailer.Message) (dropped []string) {
 	for i, tag := range m.Tags {
 		if i == 0 {
-			b = appendText(b, "Tag", tag)
+			o.String("Tag", tag)
 		} else {
 			dropped = append(dropped, adapter.Index("Tags", i))
 		}
 	}
-
-	b = append(b, `,"Metadata":{"mailer_id":`...)
-	b = jsonenc.AppendString(b, m.ID)
-	kept := []string{"mailer_id"}
-	for _, key := range adapter.Keys(m.Metadata) {
-		value := m.Metadata[key]
-		same := func(k string) bool { return strings.EqualFold(k, key) }
-		if len(kept) == maxMetadata || over(key, maxMetadataKey) || over(value, maxMetadataValue) ||
-			slices.ContainsFunc(kept, same) {
-			dropped = append(dropped, adapter.Key("Metadata", key))
-			continue
+	o.Object("Metadata", func() {
+		o.String("mailer_id", m.ID)
+		var kept []string
+		for _, key := range adapter.Keys(m.Metadata) {
+			value := m.Metadata[key]
+			same := func(k string) bool { return strings.EqualFold(k, key) }
+			if len(kept) == maxMetadata || over(key, maxMetadataKey) || over(value, maxMetadataValue) ||
+				slices.ContainsFunc(kept, same) {
+				dropped = append(dropped, adapter.Key("Metadata", key))
+				continue
+			}
+			kept = append(kept, key)
+			o.String(key, value)
 		}
-		kept = append(kept, key)
-		b = append(b, ',')
-		b = jsonenc.AppendString(b, key)
-		b = append(b, ':')
-		b = jsonenc.AppendString(b, value)
-	}
-	b = append(b, '}')
-
+	})
 	if m.Track.Opens != mailer.Default {
-		b = append(b, `,"TrackOpens":`...)
-		b = strconv.AppendBool(b, m.Track.Opens == mailer.On)
+		o.Bool("TrackOpens", m.Track.Opens == mailer.On)
 	}
 	switch m.Track.Clicks {
 	case mailer.On:
-		b = append(b, `,"TrackLinks":"HtmlAndText"`...)
+		o.String("TrackLinks", "HtmlAndText")
 	case mailer.Off:
-		b = append(b, `,"TrackLinks":"None"`...)
+		o.String("TrackLinks", "None")
 	}
-	return b, dropped
-}
-
-// appendAttachments appends the files, their contents as placeholders which
-// files replaces with base64. It returns what that adds to the size.
-func appendAttachments(b []byte, as []mailer.Attachment, files *httpapi.Files) (_ []byte, size int) {
-	for i, a := range as {
-		if i == 0 {
-			b = append(b, `,"Attachments":[{"Name":`...)
-		} else {
-			b = append(b, `},{"Name":`...)
-		}
-		b = jsonenc.AppendString(b, a.Name)
-		b = appendText(b, "ContentType", cmp.Or(a.ContentType, "application/octet-stream"))
-		if a.ContentID != "" {
-			b = appendText(b, "ContentID", "cid:"+a.ContentID)
-		}
-		b = appendText(b, "Content", files.Add(a.Content))
-		size += base64.StdEncoding.EncodedLen(len(a.Content))
-	}
-	if len(as) > 0 {
-		b = append(b, `}]`...)
-	}
-	return b, size
+	return dropped
 }

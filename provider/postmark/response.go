@@ -2,6 +2,7 @@ package postmark
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"regexp"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/adapter"
 	"github.com/seed355143d4/mailer/internal/httpapi"
 )
 
@@ -63,13 +65,36 @@ var (
 	inactiveList   = regexp.MustCompile(`(?s)inactive addresses:\s*(.+?)\.?\s*(?:Inactive recipients|$)`)
 )
 
+// parse reads an answer, if it is one.
+func parse(resp *httpapi.Response) (a answer, err error) {
+	ok := adapter.Members(resp.Body, func(name, value []byte) {
+		switch string(name) {
+		case "ErrorCode":
+			if a.ErrorCode, err = strconv.Atoi(string(value)); string(value) == "null" {
+				err = nil
+			}
+		case "Message":
+			if string(value) != `"OK"` { // the ordinary one, which says nothing
+				a.Message = adapter.Text(value)
+			}
+		case "MessageID":
+			a.MessageID = adapter.Text(value)
+		}
+	})
+	switch {
+	case resp.Err != nil:
+		return answer{}, resp.Err
+	case !ok:
+		return answer{}, errors.New("the answer is not a JSON object")
+	case err != nil:
+		return answer{}, errors.New("the answer's ErrorCode is not a number")
+	}
+	return a, nil
+}
+
 // receipt reads the answer to r.
 func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, error) {
-	var a answer
-	err := resp.JSON(&a)
-	if err != nil {
-		a = answer{} // half an answer is none
-	}
+	a, err := parse(resp)
 	rejected, n := rejections(&r.message, inactiveIn(a.Message))
 	if resp.Status == http.StatusOK && a.ErrorCode == 0 && a.MessageID != "" {
 		return mailer.Receipt{

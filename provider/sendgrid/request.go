@@ -2,9 +2,7 @@ package sendgrid
 
 import (
 	"cmp"
-	"encoding/base64"
 	"errors"
-	"maps"
 	"mime"
 	"slices"
 	"strings"
@@ -82,18 +80,10 @@ func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 		return request{}, err
 	}
 
-	to := &mail.Personalization{To: emails(m.To), CC: emails(m.Cc), BCC: emails(m.Bcc)}
-	v3 := &mail.SGMailV3{
-		From:             email(m.From),
-		Personalizations: []*mail.Personalization{to},
-		ReplyToList:      emails(m.ReplyTo),
-		Subject:          m.Subject,
-		Content:          content(&m),
-		Headers:          headers(&m),
-		IPPoolID:         x.IPPool,
-		BatchID:          x.BatchID,
-		TrackingSettings: tracking(m.Track),
-	}
+	v3 := newPayload(&m)
+	v3.Headers = headers(&m)
+	v3.IPPoolID, v3.BatchID = x.IPPool, x.BatchID
+	v3.TrackingSettings = tracking(m.Track)
 	if m.SendAt.After(now) {
 		v3.SendAt = int(m.SendAt.Unix())
 	}
@@ -101,26 +91,25 @@ func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 		v3.Asm = &mail.Asm{GroupID: x.UnsubscribeGroup, GroupsToDisplay: x.GroupsToDisplay}
 	}
 	if x.Sandbox {
-		v3.MailSettings = &mail.MailSettings{SandboxMode: &mail.Setting{Enable: &x.Sandbox}}
+		v3.MailSettings = &mail.MailSettings{SandboxMode: mail.NewSetting(true)}
 	}
 	if m.Template.ID != "" {
 		v3.TemplateID = cmp.Or(p.templates[m.Template.ID], m.Template.ID)
-		if err := fill(to, v3.TemplateID, m.Template.Data); err != nil {
+		if err := fill(&v3.to, v3.TemplateID, m.Template.Data); err != nil {
 			return request{}, err
 		}
 	}
 	r := request{message: m, sandbox: x.Sandbox}
 	v3.Categories, v3.CustomArgs, r.dropped = reporting(&m)
 	var files httpapi.Files
-	size, err := attach(v3, m.Attachments, &files)
-	if err != nil {
+	if err := attach(&v3.SGMailV3, m.Attachments, &files); err != nil {
 		return request{}, err
 	}
-	b, err := jsonenc.AppendValue(make([]byte, 0, 1024+(len(m.Text)+len(m.HTML))*9/8), v3)
+	b, err := encode(&v3.SGMailV3, 1024+(len(m.Text)+len(m.HTML))*9/8)
 	if err != nil {
 		return request{}, adapter.Invalid("Template.Data", err)
 	}
-	if err := adapter.Size(provider, &m, size+len(b), MaxSize); err != nil {
+	if err := adapter.Size(provider, &m, len(b), MaxSize); err != nil {
 		return request{}, err
 	}
 	r.body = files.Body(b)
@@ -151,41 +140,14 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 	return adapter.Recipients(provider, m, MaxRecipients)
 }
 
-func email(a mailer.Address) *mail.Email { return &mail.Email{Name: a.Name, Address: a.Address} }
-
-func emails(as []mailer.Address) []*mail.Email {
-	if len(as) == 0 {
-		return nil
-	}
-	list := make([]*mail.Email, len(as))
-	for i, a := range as {
-		list[i] = email(a)
-	}
-	return list
-}
-
-// content returns the bodies that there are, the text before the HTML.
-func content(m *mailer.Message) (list []*mail.Content) {
-	if m.Text != "" {
-		list = append(list, &mail.Content{Type: "text/plain", Value: m.Text})
-	}
-	if m.HTML != "" {
-		list = append(list, &mail.Content{Type: "text/html", Value: m.HTML})
-	}
-	return list
-}
-
-// headers returns the header fields. It does not change those of the message.
+// headers returns the header fields.
 func headers(m *mailer.Message) map[string]string {
-	list, post := adapter.Unsubscribe(m.Unsubscribe)
-	if list == "" {
+	if m.Unsubscribe == (mailer.Unsubscribe{}) {
 		return m.Headers
 	}
-	all := make(map[string]string, len(m.Headers)+2)
-	maps.Copy(all, m.Headers)
-	all["List-Unsubscribe"] = list
-	if post != "" {
-		all["List-Unsubscribe-Post"] = post
+	all := map[string]string{}
+	for _, f := range adapter.Fields(nil, m) {
+		all[f.Name] = f.Value
 	}
 	return all
 }
@@ -228,7 +190,7 @@ func reporting(m *mailer.Message) (categories []string, args map[string]string, 
 	}
 
 	args = map[string]string{"mailer_id": m.ID}
-	room := maxCustomArgs - argSize("mailer_id", m.ID)
+	room := maxCustomArgs - len(`"mailer_id":"",`) - len(m.ID)
 	for _, key := range adapter.Keys(m.Metadata) {
 		size := argSize(key, m.Metadata[key])
 		if size > room || slices.Contains(eventFields, key) || strings.HasPrefix(key, "marketing_campaign_") {
@@ -273,12 +235,12 @@ func tracking(t mailer.Tracking) *mail.TrackingSettings {
 }
 
 // attach adds the files, their contents as placeholders which files replaces with
-// base64. It returns what that adds to the size.
-func attach(v3 *mail.SGMailV3, as []mailer.Attachment, files *httpapi.Files) (size int, err error) {
+// base64.
+func attach(v3 *mail.SGMailV3, as []mailer.Attachment, files *httpapi.Files) error {
 	for i, a := range as {
 		typ, err := mediaType(a.ContentType)
 		if err != nil {
-			return 0, adapter.Unsupported(provider, adapter.Index("Attachments", i)+".ContentType", err.Error())
+			return adapter.Unsupported(provider, adapter.Index("Attachments", i)+".ContentType", err.Error())
 		}
 		disposition := "attachment"
 		if a.ContentID != "" {
@@ -287,9 +249,8 @@ func attach(v3 *mail.SGMailV3, as []mailer.Attachment, files *httpapi.Files) (si
 		v3.Attachments = append(v3.Attachments, &mail.Attachment{
 			Content: files.Add(a.Content), Type: typ, Filename: a.Name, Disposition: disposition, ContentID: a.ContentID,
 		})
-		size += base64.StdEncoding.EncodedLen(len(a.Content))
 	}
-	return size, nil
+	return nil
 }
 
 // mediaType returns a file's type without parameters, for which SendGrid has no

@@ -1,15 +1,19 @@
 package sendgrid
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/httpapi"
 	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
@@ -207,4 +211,103 @@ func refusals() []providertest.Refusal {
 	add("two malformed recipients", mailer.KindRecipient, true, providertest.JSON(400,
 		`{"errors":[{"message":"Does not contain a valid address.","field":"personalizations.0.to.0.email"},{"message":"Does not contain a valid address.","field":"personalizations.0.to.1.email"}]}`))
 	return list
+}
+
+// answer has the Provider read an answer to a message.
+func answer(t *testing.T, x Extra, resp *httpapi.Response) (mailer.Receipt, error) {
+	p, err := New(Config{APIKey: key})
+	require.NoError(t, err)
+	r, err := p.request(mailer.Message{
+		ID: "8841", From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "ada@example.com"}},
+		Subject: "Hello", Text: "Hello", Extras: []mailer.Extra{x},
+	}, time.Now())
+	require.NoError(t, err)
+	return p.receipt(&r, resp)
+}
+
+func TestAnswerOfYes(t *testing.T) {
+	t.Run("names the id of the header", func(t *testing.T) {
+		r, err := answer(t, Extra{}, &httpapi.Response{Status: 202, Header: http.Header{"X-Message-Id": {"Xj5L"}}})
+		require.NoError(t, err)
+		require.Equal(t, []string{"8841", "Xj5L"}, []string{r.ID, r.MessageID})
+	})
+	t.Run("stands whatever the body is", func(t *testing.T) {
+		_, err := answer(t, Extra{}, &httpapi.Response{Status: 202, Body: []byte("<html>"), Err: io.ErrUnexpectedEOF})
+		require.NoError(t, err)
+	})
+	t.Run("of the sandbox has no id", func(t *testing.T) {
+		r, err := answer(t, Extra{Sandbox: true}, &httpapi.Response{Status: 200})
+		require.NoError(t, err)
+		require.Equal(t, "8841", r.MessageID)
+	})
+}
+
+func TestAnswerOfNo(t *testing.T) {
+	t.Run("says field, words and request id", func(t *testing.T) {
+		_, err := answer(t, Extra{}, &httpapi.Response{Status: 400, Body: []byte(
+			`{"errors":[{"message":"One.","field":"a.0"},{"message":"Two ` + key + `","field":null}],"id":"req-1\n"}`)})
+		e, ok := errors.AsType[*mailer.Error](err)
+		require.True(t, ok)
+		require.Equal(t, "One. (a.0); Two [hidden]", e.Message)
+		require.Equal(t, "req-1", e.RequestID)
+		require.Empty(t, e.Code)
+	})
+	now := time.Now().Truncate(time.Second)
+	for _, c := range []struct {
+		name, reset, retryAfter string
+		dated                   bool
+		want                    time.Duration
+	}{
+		{"unix seconds, against the answer's date", strconv.FormatInt(now.Unix()+30, 10), "", true, 30 * time.Second},
+		{"seconds from now", "45", "", false, 45 * time.Second},
+		{"Retry-After comes first", "45", "7", false, 7 * time.Second},
+		{"a time gone by", strconv.FormatInt(now.Unix()-30, 10), "", true, 0},
+		{"a time without a date", strconv.FormatInt(time.Now().Unix()-30, 10), "", false, 0},
+		{"a year from now", strconv.FormatInt(now.Unix()+365*86400, 10), "", true, httpapi.MaxRetryAfter},
+		{"a negative number", "-5", "", false, 0},
+		{"words", "soon", "", false, 0},
+		{"nothing", "", "", false, 0},
+	} {
+		t.Run("rate limit: "+c.name, func(t *testing.T) {
+			h := http.Header{}
+			h.Set("X-RateLimit-Reset", c.reset)
+			h.Set("Retry-After", c.retryAfter)
+			if c.dated {
+				h.Set("Date", now.UTC().Format(http.TimeFormat))
+			}
+			_, err := answer(t, Extra{}, &httpapi.Response{Status: 429, Header: h})
+			e, ok := errors.AsType[*mailer.Error](err)
+			require.True(t, ok)
+			require.Equal(t, c.want, e.RetryAfter)
+			_, err = answer(t, Extra{}, &httpapi.Response{Status: 401, Header: h})
+			e, _ = errors.AsType[*mailer.Error](err)
+			require.Equal(t, c.retryAfter != "", e.RetryAfter != 0, "the reset of a rate limit under another status")
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		config Config
+		want   string
+	}{
+		"no key":               {Config{}, "sendgrid: Config.APIKey is empty"},
+		"a key with a blank":   {Config{APIKey: "a b"}, "sendgrid: Config.APIKey has a blank"},
+		"a key with a newline": {Config{APIKey: key + "\n"}, "sendgrid: Config.APIKey has a blank"},
+		"plain HTTP":           {Config{APIKey: key, BaseURL: "http://api.example.com"}, "sendgrid: Config.BaseURL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := New(c.config)
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), key)
+			require.Nil(t, p)
+		})
+	}
+}
+
+func TestPrinting(t *testing.T) {
+	p, err := New(Config{APIKey: key})
+	require.NoError(t, err)
+	require.Equal(t, "sendgrid sendgrid sendgrid", fmt.Sprintf("%v %+v %#v", p, *p, p))
+	require.Equal(t, `sendgrid.Config{BaseURL: "https://api.eu.sendgrid.com"}`, fmt.Sprintf("%+v", Config{APIKey: key, BaseURL: BaseURLEU}))
 }

@@ -1,0 +1,194 @@
+package adapter
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed355143d4/mailer"
+)
+
+// requireMembers requires that Members reads a text as encoding/json does.
+func requireMembers(t *testing.T, text string) {
+	var want map[string]json.RawMessage
+	valid := json.Unmarshal([]byte(text), &want) == nil && want != nil
+	got := map[string]json.RawMessage{}
+	require.Equal(t, valid, Members([]byte(text), func(name, value []byte) {
+		var key string
+		require.NoError(t, json.Unmarshal([]byte(`"`+string(name)+`"`), &key))
+		got[key] = value
+	}), "%q", text)
+	if !valid {
+		require.Empty(t, got, "%q", text)
+		return
+	}
+	require.Equal(t, len(want), len(got), "%q", text)
+	for key, value := range want {
+		require.Equal(t, string(value), string(got[key]), "%q", text)
+		var s string
+		if json.Unmarshal(value, &s) != nil {
+			s = ""
+		}
+		require.Equal(t, s, Text(value))
+	}
+}
+
+func FuzzMembers(f *testing.F) {
+	for _, text := range []string{
+		`{"ErrorCode":0,"Message":"OK","MessageID":"7f4f2c9e"}`, ` { "a" : 1 , "b" : [ { "c" : "]" } , "\"" ] , "d" : { } } `,
+		`{"a":true,"a":null,"b":-1.5e9}`, `{"a":"\\\"","b":"\u00e9","c\"":"x"}`, `{}`, `[]`, `null`, `"{}"`, ``, ` `, `{`, `{"a"`, `{"a":1}x`, `{"a":1,}`,
+		"{\"a\":\"\xff\"}", `{"a":[[1],{"b":2}],"c":{"d":{"e":"}"}}}`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(requireMembers)
+}
+
+func TestMembersAllocatesNothing(t *testing.T) {
+	text := []byte(`{"To":"ada@example.com","ErrorCode":0,"Message":"OK","MessageID":"7f4f2c9e"}`)
+	require.Zero(t, testing.AllocsPerRun(100, func() { Members(text, func(name, value []byte) {}) }))
+}
+
+func TestCredential(t *testing.T) {
+	require.NoError(t, Credential("SG.a-b_c~!"))
+	for _, value := range []string{"", " ", "a b", "a\n", "\x00", "\x7f", "caf\u00e9"} {
+		require.Error(t, Credential(value), "%q", value)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	require.Equal(t, `acme.Config{BaseURL: ""}`, Describe("acme.Config", ""))
+	require.Equal(t, `acme.Config{BaseURL: "https://user:xxxxx@example.com"}`, Describe("acme.Config", "https://user:secret@example.com"))
+	require.Equal(t, `acme.Config{BaseURL: "malformed"}`, Describe("acme.Config", "https://user:secret@exa mple.com"))
+}
+
+// requireError requires an error before traffic.
+func requireError(t *testing.T, err error, provider string, kind mailer.Kind, field string) {
+	t.Helper()
+	require.ErrorIs(t, err, kind)
+	e := err.(*mailer.Error)
+	require.True(t, e.NotSent)
+	require.Equal(t, provider, e.Provider)
+	require.Equal(t, field, e.Field)
+}
+
+func TestPrepareNamesTheProvider(t *testing.T) {
+	m := mailer.Message{From: mailer.Address{Address: "a@example.com"}, To: []mailer.Address{{Address: "jos\u00e9@example.com"}}, Text: "x"}
+	_, err := Prepare("acme", m, false)
+	requireError(t, err, "acme", mailer.KindUnsupported, "To[0]")
+	p, err := Prepare("acme", m, true)
+	require.NoError(t, err)
+	require.NotEmpty(t, p.ID)
+	m.Text = ""
+	_, err = Prepare("acme", m, true)
+	requireError(t, err, "", mailer.KindInvalid, "Text")
+}
+
+func TestRecipients(t *testing.T) {
+	two := make([]mailer.Address, 2)
+	m := &mailer.Message{To: two, Cc: two, Bcc: two}
+	require.NoError(t, Recipients("acme", m, 6))
+	for limit, field := range []string{"To[0]", "To[1]", "Cc[0]", "Cc[1]", "Bcc[0]", "Bcc[1]"} {
+		requireError(t, Recipients("acme", m, limit), "acme", mailer.KindTooLarge, field)
+	}
+}
+
+func TestSize(t *testing.T) {
+	m := &mailer.Message{}
+	require.NoError(t, Size("acme", m, 10, 10))
+	requireError(t, Size("acme", m, 11, 10), "acme", mailer.KindTooLarge, "HTML")
+	m.Attachments = []mailer.Attachment{{Content: []byte("1")}, {Content: []byte("1234")}} // 4 and 8 in base64
+	require.NoError(t, Size("acme", m, 1, 13))
+	requireError(t, Size("acme", m, 1, 12), "acme", mailer.KindTooLarge, "Attachments")
+}
+
+func TestHeaders(t *testing.T) {
+	m := &mailer.Message{Headers: map[string]string{"X-B": "", "X-ACME": "", "X-Acme-2": ""}}
+	require.NoError(t, Headers("acme", m, []string{"x-c"}))
+	requireError(t, Headers("acme", m, []string{"x-acme-2", "x-acme"}), "acme", mailer.KindUnsupported, `Headers["X-ACME"]`)
+}
+
+func TestSetting(t *testing.T) {
+	require.NoError(t, Setting("acme.Extra.Pool", "caf\u00e9 1"))
+	for _, value := range []string{"a\nb", "\x00", "\x7f", "\u0085", "\xff"} {
+		requireError(t, Setting("acme.Extra.Pool", value), "", mailer.KindInvalid, "acme.Extra.Pool")
+	}
+}
+
+func TestUnsubscribe(t *testing.T) {
+	for _, c := range []struct {
+		u          mailer.Unsubscribe
+		list, post string
+	}{
+		{mailer.Unsubscribe{}, "", ""},
+		{mailer.Unsubscribe{Mailto: "leave@example.com"}, "<mailto:leave@example.com>", ""},
+		{mailer.Unsubscribe{URL: "https://example.com/"}, "<https://example.com/>", "List-Unsubscribe=One-Click"},
+		{
+			mailer.Unsubscribe{URL: "https://example.com/", Mailto: "leave@example.com"},
+			"<https://example.com/>, <mailto:leave@example.com>", "List-Unsubscribe=One-Click",
+		},
+	} {
+		list, post := Unsubscribe(c.u)
+		require.Equal(t, []string{c.list, c.post}, []string{list, post})
+	}
+}
+
+func TestFields(t *testing.T) {
+	m := &mailer.Message{
+		Headers:     map[string]string{"X-B": "2", "X-A": "1"},
+		Unsubscribe: mailer.Unsubscribe{URL: "https://example.com/"},
+	}
+	require.Equal(t, []Field{
+		{"X-First", "0"}, {"List-Unsubscribe", "<https://example.com/>"}, {"List-Unsubscribe-Post", "List-Unsubscribe=One-Click"},
+		{"X-A", "1"}, {"X-B", "2"},
+	}, Fields([]Field{{"X-First", "0"}}, m))
+	require.Empty(t, Fields(nil, &mailer.Message{}))
+}
+
+func TestNames(t *testing.T) {
+	require.Equal(t, []string{"a", "b"}, Keys(map[string]int{"b": 1, "a": 2}))
+	require.Nil(t, Keys(map[string]int{}))
+	require.Equal(t, `Metadata["a\"b"]`, Key("Metadata", `a"b`))
+	require.Equal(t, "Tags[1]", Index("Tags", 1))
+}
+
+func TestObject(t *testing.T) {
+	o := NewObject(0)
+	o.String("string", "")
+	o.Text("text", "")
+	o.Text("text", "<\"a\" & b>")
+	o.Bool("bool", false)
+	o.Int("int", -1)
+	o.Object("object", func() {
+		o.Object("empty", func() {})
+		o.Int("a", 1)
+		o.Int("b", 2)
+	})
+	o.List("none", 0, nil)
+	o.List("list", 2, func(i int) { o.Int("i", int64(i)) })
+	o.Map("nothing", nil)
+	o.Map("map", map[string]string{"b\"": "", "a": "1"})
+	o.Value("value", []string{"<"})
+	b, err := o.Close()
+	require.NoError(t, err)
+	require.Equal(t, `{"string":"","text":"<\"a\" & b>","bool":false,"int":-1,"object":{"empty":{},"a":1,"b":2},`+
+		`"list":[{"i":0},{"i":1}],"map":{"a":"1","b\"":""},"value":["<"]}`, string(b))
+
+	o = NewObject(0)
+	o.Value("a", make(chan int))
+	o.Value("b", 1)
+	_, err = o.Close()
+	require.ErrorContains(t, err, "unsupported type")
+}
+
+func TestObjectAllocatesOnce(t *testing.T) {
+	m := map[string]string{"a": "b"}
+	require.Equal(t, 1.0, testing.AllocsPerRun(100, func() {
+		o := NewObject(200)
+		o.Text("a", "b")
+		o.List("c", 2, func(i int) { o.Int("d", int64(i)) })
+		o.Map("e", m)
+		o.Close()
+	}))
+}

@@ -1,0 +1,352 @@
+package sendgrid
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+
+	"github.com/sendgrid/sendgrid-go/helpers/mail"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/envelope"
+)
+
+// roundTrip plays the service without a network.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// sent is what reached the service.
+type sent struct {
+	url           string
+	authorization string
+	body          []byte
+}
+
+// capture returns a Provider whose messages are all taken, and where they go.
+func capture(t require.TestingT, c Config) (*Provider, *sent) {
+	s := new(sent)
+	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		s.url, s.authorization, s.body = r.URL.String(), r.Header.Get("Authorization"), body
+		return &http.Response{StatusCode: 202, Header: http.Header{"X-Message-Id": {"Xj5L"}}, Body: http.NoBody}, err
+	})}
+	p, err := New(c)
+	require.NoError(t, err)
+	return p, s
+}
+
+// box is an address on the wire.
+type box struct{ Email, Name string }
+
+// wire is a request as SendGrid documents it, with nothing else in it.
+type wire struct {
+	Personalizations []struct {
+		To, Cc, Bcc         []box
+		DynamicTemplateData map[string]any    `json:"dynamic_template_data"`
+		Substitutions       map[string]string `json:"substitutions"`
+	}
+	From        box
+	ReplyToList []box `json:"reply_to_list"`
+	Subject     string
+	Content     []struct{ Type, Value string }
+	Attachments []struct {
+		Content           []byte
+		Type, Disposition string
+		Filename          string
+		ContentID         string `json:"content_id"`
+	}
+	TemplateID       string `json:"template_id"`
+	Headers          map[string]string
+	Categories       []string
+	CustomArgs       map[string]string `json:"custom_args"`
+	SendAt           int64             `json:"send_at"`
+	TrackingSettings any               `json:"tracking_settings"`
+	MailSettings     any               `json:"mail_settings"`
+}
+
+func decode(t require.TestingT, body []byte) (w wire) {
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.DisallowUnknownFields()
+	require.NoError(t, d.Decode(&w))
+	_, err := d.Token()
+	require.ErrorIs(t, err, io.EOF)
+	return w
+}
+
+// requireSays requires that the request gives the message back, no more and no less.
+func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, body []byte) {
+	w := decode(t, body)
+	m.ID = r.ID
+	m, err := envelope.Prepare(m, false)
+	require.NoError(t, err)
+
+	require.Len(t, w.Personalizations, 1)
+	to := w.Personalizations[0]
+	for _, l := range []struct {
+		field string
+		want  []mailer.Address
+		got   []box
+	}{{"From", []mailer.Address{m.From}, []box{w.From}}, {"To", m.To, to.To}, {"Cc", m.Cc, to.Cc}, {"Bcc", m.Bcc, to.Bcc}, {"ReplyTo", m.ReplyTo, w.ReplyToList}} {
+		require.Equal(t, len(l.want), len(l.got), l.field)
+		for i, a := range l.want {
+			require.Equal(t, box{Email: a.Address, Name: a.Name}, l.got[i], l.field)
+		}
+	}
+	require.Equal(t, m.Subject, w.Subject)
+	bodies := map[string]string{}
+	for _, c := range w.Content {
+		require.NotContains(t, bodies, c.Type)
+		require.NotEmpty(t, c.Value)
+		bodies[c.Type] = c.Value
+	}
+	require.Equal(t, []string{m.Text, m.HTML}, []string{bodies["text/plain"], bodies["text/html"]})
+	require.LessOrEqual(t, len(bodies), 2)
+	if len(bodies) == 2 {
+		require.Equal(t, "text/plain", w.Content[0].Type)
+	}
+
+	want := map[string]string{}
+	for name, value := range m.Headers {
+		want[name] = value
+	}
+	var list []string
+	if m.Unsubscribe.URL != "" {
+		list = append(list, "<"+m.Unsubscribe.URL+">")
+		want["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	}
+	if m.Unsubscribe.Mailto != "" {
+		list = append(list, "<mailto:"+m.Unsubscribe.Mailto+">")
+	}
+	if list != nil {
+		want["List-Unsubscribe"] = strings.Join(list, ", ")
+	}
+	require.Len(t, w.Headers, len(want))
+	for name, value := range want {
+		require.Equal(t, value, w.Headers[name])
+	}
+
+	require.Len(t, w.Attachments, len(m.Attachments))
+	for i, a := range m.Attachments {
+		got := w.Attachments[i]
+		require.Equal(t, a.Name, got.Filename)
+		require.Equal(t, string(a.Content), string(got.Content))
+		typ, _, _ := strings.Cut(a.ContentType, ";")
+		if typ == "" {
+			typ = "application/octet-stream"
+		}
+		require.Equal(t, typ, got.Type)
+		require.Equal(t, a.ContentID, got.ContentID)
+		require.Equal(t, a.ContentID != "", got.Disposition == "inline")
+	}
+
+	require.Equal(t, m.ID, w.CustomArgs["mailer_id"])
+	delete(w.CustomArgs, "mailer_id")
+	for key, value := range m.Metadata {
+		if got, ok := w.CustomArgs[key]; ok {
+			require.Equal(t, value, got)
+			delete(w.CustomArgs, key)
+		} else {
+			require.True(t, slices.ContainsFunc(r.Dropped, func(s string) bool { return strings.HasPrefix(s, "Metadata[") }))
+		}
+	}
+	require.Empty(t, w.CustomArgs, "custom arguments that the message does not have")
+	for i, tag := range m.Tags {
+		require.True(t, slices.Contains(w.Categories, tag) || slices.Contains(r.Dropped, fmt.Sprintf("Tags[%d]", i)))
+	}
+}
+
+// text draws a line of text in many scripts.
+func text(min, max int) *rapid.Generator[string] {
+	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. 'é`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
+}
+
+func address(t *rapid.T) mailer.Address {
+	return mailer.Address{
+		Name:    strings.TrimSpace(text(0, 20).Draw(t, "name")),
+		Address: rapid.StringMatching(`[a-z0-9!#$%&'*+/=?^_{|}~]{1,8}(\.[a-z]{1,3})?@[a-z]{1,8}\.(example|xn--bcher-kva\.example)`).Draw(t, "address"),
+	}
+}
+
+func TestRequestGivesTheMessageBack(t *testing.T) {
+	p, service := capture(t, Config{APIKey: key})
+	rapid.Check(t, func(t *rapid.T) {
+		addresses := func(min, max int, name string) []mailer.Address {
+			return rapid.SliceOfN(rapid.Custom(address), min, max).Draw(t, name)
+		}
+		m := mailer.Message{
+			ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
+			From:    address(t),
+			To:      addresses(1, 5, "to"),
+			Cc:      addresses(0, 3, "cc"),
+			Bcc:     addresses(0, 3, "bcc"),
+			ReplyTo: addresses(0, 3, "reply-to"),
+			Subject: text(1, 60).Draw(t, "subject"),
+			Text:    rapid.String().Draw(t, "text"),
+			HTML:    rapid.String().Draw(t, "html"),
+			Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
+				return mailer.Attachment{
+					Name:        text(1, 20).Draw(t, "file"),
+					ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
+					ContentID:   rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "cid"),
+					Content:     rapid.SliceOf(rapid.Byte()).Draw(t, "content"),
+				}
+			}), 0, 3).Draw(t, "attachments"),
+			Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
+			Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
+			Tags:        rapid.SliceOfN(text(1, 10), 0, 3).Draw(t, "tags"),
+			Metadata:    rapid.MapOfN(text(1, 22), text(0, 400), 0, 20).Draw(t, "metadata"),
+		}
+		if m.Validate() != nil {
+			t.Skip("not valid")
+		}
+		require.NoError(t, p.Check(m))
+		r, err := p.Send(t.Context(), m)
+		require.NoError(t, err)
+		requireSays(t, m, r, service.body)
+	})
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "cid", []byte("x"))
+	f.Add(`Eve" <eve@evil.example>, "x`, `"toni> ORCPT=eve"@example.com`, "a\r\nBcc: eve@evil.example", "\x00", "\u2028", "X-A: b\r\nBcc", "eve@evil.example",
+		"tag\x7f", "mailer_id", "\xff", "a\".txt", "text/plain; name=\"x", "a>\r\n", []byte(`","Bcc":"eve@evil.example"`))
+	f.Add("\u760d\u760a", "a@b\u00fccher.example", `\`, `\u0022`, `"}`, "x-sg-eid", "\t", "\U0001f680", "K", "k", "..", "", "", []byte{})
+	f.Fuzz(func(t *testing.T, name, address, subject, text, html, header, value, tag, arg, entry, file, typ, cid string, content []byte) {
+		m := mailer.Message{
+			From:        mailer.Address{Name: name, Address: "shop@example.com"},
+			To:          []mailer.Address{{Name: name, Address: address}, {Name: subject, Address: "ada@example.com"}},
+			ReplyTo:     []mailer.Address{{Name: value, Address: address}},
+			Subject:     subject,
+			Text:        text,
+			HTML:        html,
+			Headers:     map[string]string{header: value},
+			Tags:        []string{tag},
+			Metadata:    map[string]string{arg: entry},
+			Attachments: []mailer.Attachment{{Name: file, ContentType: typ, ContentID: cid, Content: content}},
+		}
+		p, service := capture(t, Config{APIKey: key})
+		r, err := p.Send(t.Context(), m)
+		if m.Validate() != nil {
+			require.ErrorIs(t, err, mailer.KindInvalid)
+		}
+		if err != nil {
+			require.True(t, mailer.NotSent(err))
+			require.Nil(t, service.body, "there was traffic")
+			require.Equal(t, err.Error(), p.Check(m).Error())
+			return
+		}
+		requireSays(t, m, r, service.body)
+	})
+}
+
+// What is written by hand has to say what encoding/json would.
+func TestEncodeIsJSON(t *testing.T) {
+	line := text(0, 20)
+	email := rapid.Custom(func(t *rapid.T) *mail.Email {
+		return &mail.Email{Name: line.Draw(t, "name"), Address: line.Draw(t, "address")}
+	})
+	on := true
+	rapid.Check(t, func(t *rapid.T) {
+		emails := func(name string) []*mail.Email { return rapid.SliceOfN(email, 0, 3).Draw(t, name) }
+		table := func(name string) map[string]string { return rapid.MapOfN(rapid.String(), line, 0, 20).Draw(t, name) }
+		v3 := &mail.SGMailV3{
+			From:        email.Draw(t, "from"),
+			Subject:     line.Draw(t, "subject"),
+			Content:     []*mail.Content{{Type: "text/plain", Value: rapid.String().Draw(t, "value")}},
+			TemplateID:  line.Draw(t, "template"),
+			Headers:     table("headers"),
+			Categories:  rapid.SliceOfN(line, 0, 3).Draw(t, "categories"),
+			CustomArgs:  table("custom args"),
+			SendAt:      rapid.IntRange(0, 2e9).Draw(t, "send at"),
+			BatchID:     line.Draw(t, "batch"),
+			IPPoolID:    line.Draw(t, "pool"),
+			ReplyToList: emails("reply-to"),
+			Personalizations: []*mail.Personalization{{
+				To: emails("to"), CC: emails("cc"), BCC: emails("bcc"),
+				Substitutions: table("substitutions"), DynamicTemplateData: map[string]any{"a": line.Draw(t, "data")},
+			}, {To: emails("to")}},
+		}
+		if rapid.Bool().Draw(t, "the rest") {
+			v3.Asm = &mail.Asm{GroupID: 1, GroupsToDisplay: []int{1, 2}}
+			v3.MailSettings = &mail.MailSettings{SandboxMode: &mail.Setting{Enable: &on}}
+			v3.TrackingSettings = &mail.TrackingSettings{OpenTracking: &mail.OpenTrackingSetting{Enable: &on}}
+			v3.Attachments = []*mail.Attachment{{Content: "eA==", Type: "text/plain", Filename: "<a>", Disposition: "inline", ContentID: "a"}}
+		}
+		got, err := encode(v3, 0)
+		require.NoError(t, err)
+		want, err := json.Marshal(v3)
+		require.NoError(t, err)
+		require.JSONEq(t, string(want), string(got))
+	})
+}
+
+func TestRequestDetails(t *testing.T) {
+	minimal := mailer.Message{
+		ID: "8841", From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "ada@example.com"}},
+		Subject: "Hello", Text: "Hello",
+	}
+	send := func(t *testing.T, c Config, m mailer.Message) (mailer.Receipt, *sent) {
+		c.APIKey = key
+		p, service := capture(t, c)
+		r, err := p.Send(t.Context(), m)
+		require.NoError(t, err)
+		return r, service
+	}
+	t.Run("the address and the key", func(t *testing.T) {
+		_, service := send(t, Config{}, minimal)
+		require.Equal(t, "https://api.sendgrid.com/v3/mail/send", service.url)
+		require.Equal(t, "Bearer "+key, service.authorization)
+		_, service = send(t, Config{BaseURL: BaseURLEU}, minimal)
+		require.Equal(t, "https://api.eu.sendgrid.com/v3/mail/send", service.url)
+	})
+	t.Run("a template's name goes through the Config's map", func(t *testing.T) {
+		m := minimal
+		m.Text, m.Template = "", mailer.Template{ID: "welcome", Data: map[string]any{"a": 1}}
+		templates := map[string]string{"welcome": "d-1"}
+		_, service := send(t, Config{Templates: templates}, m)
+		w := decode(t, service.body)
+		require.Equal(t, "d-1", w.TemplateID)
+		require.Equal(t, map[string]any{"a": 1.0}, w.Personalizations[0].DynamicTemplateData)
+	})
+	t.Run("a time gone by is now", func(t *testing.T) {
+		m := minimal
+		m.SendAt = time.Now().Add(-time.Hour)
+		_, service := send(t, Config{}, m)
+		require.NotContains(t, string(service.body), "send_at")
+	})
+	t.Run("72 hours are the most", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := minimal
+			m.SendAt = time.Now().Add(MaxDelay)
+			_, service := send(t, Config{}, m)
+			require.Equal(t, m.SendAt.Unix(), decode(t, service.body).SendAt)
+			m.SendAt = m.SendAt.Add(1)
+			p, _ := capture(t, Config{APIKey: key})
+			require.ErrorIs(t, p.Check(m), mailer.KindUnsupported)
+		})
+	})
+	for given, want := range map[string]string{
+		"":                               "application/octet-stream",
+		"text/plain":                     "text/plain",
+		"text/plain; charset=iso-8859-1": "text/plain",
+		"text/plain ;CHARSET=\"utf-8\"":  "text/plain",
+		"text/calendar; method=REQUEST":  "",
+		"text/plain; charset=utf-8; format=flowed": "",
+	} {
+		t.Run("the file type "+given, func(t *testing.T) {
+			got, err := mediaType(given)
+			require.Equal(t, want == "", err != nil)
+			require.Equal(t, want, got)
+		})
+	}
+}
