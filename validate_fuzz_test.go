@@ -140,6 +140,8 @@ func requireNothingAdded(t *testing.T, m mailer.Message) {
 		u, err := url.Parse(m.Unsubscribe.URL)
 		require.NoError(t, err)
 		require.Equal(t, "https", u.Scheme)
+		require.Regexp(t, `^[!-~]+$`, m.Unsubscribe.URL)
+		require.False(t, strings.ContainsAny(m.Unsubscribe.URL, `<>",`))
 		require.NotEmpty(t, u.Hostname())
 	}
 	if m.Unsubscribe.Mailto != "" {
@@ -184,6 +186,7 @@ func FuzzValidate(f *testing.F) {
 		"=?utf-8?q?eve=40attacker.example=3e=00?=foo@example.com", "ada\uff1e\uff1ceve@example.com",
 		"Hi\r\nBcc: eve@attacker.example", "Hi\nBcc: eve@attacker.example", "Hi\rBcc: eve@attacker.example", ".", "\r\n.\r\n",
 		"text/plain; charset=\"a\\\"; name=evil.exe\"", `a.pdf"; filename="evil.exe`, "invoice\u202efdp.exe",
+		"a?bcc=eve@attacker.example", `application/pdf; name="evil.exe"`, "https://example.com/ é (x",
 		"https://example.com/u?a=b", "https://example.com/>, <https://attacker.example", "text/plain; charset=utf-8", "\u0085\u2028",
 	} {
 		seed(s)
