@@ -111,6 +111,7 @@ type httpDay struct {
 	begin  func(s *httpService, r *http.Request)                   // before the message is read
 	answer func(s *httpService, q *Request) Answer                 // instead of accepting the message
 	serve  func(s *httpService, w http.ResponseWriter, q *Request) // instead of answering
+	silent bool                                                    // instead of answering
 	tls    bool
 }
 
@@ -251,6 +252,26 @@ func (p HTTP) days() []httpDay {
 				}
 				rw.Flush()
 				c.Read(make([]byte, 1)) // until the client or the test closes it
+			},
+		},
+	)
+	days = append(days,
+		httpDay{
+			Day:    Day{Name: "silence over HTTP/2", Hangs: true},
+			silent: true,
+			tls:    true,
+		},
+		httpDay{
+			Day:   Day{Name: "an HTTP/2 stream reset after the message was read", Kinds: network},
+			tls:   true,
+			serve: func(*httpService, http.ResponseWriter, *Request) { panic(http.ErrAbortHandler) },
+		},
+		httpDay{
+			Day: Day{Name: "an HTTP/2 connection closed after the message was read", Used: true, Kinds: network},
+			tls: true,
+			serve: func(s *httpService, _ http.ResponseWriter, _ *Request) {
+				s.cut()
+				panic(http.ErrAbortHandler)
 			},
 		},
 	)
@@ -476,6 +497,7 @@ type httpService struct {
 	released chan struct{} // closed when they have come
 	requests []Request
 	taken    int
+	conns    []net.Conn
 	written  []*bytes.Buffer // what the client wrote, by connection
 }
 
@@ -649,6 +671,9 @@ func (l *countedListener) Accept() (net.Conn, error) {
 			tcp.SetReadBuffer(64 << 10)
 		}
 		c = &countedConn{Conn: c, s: l.s}
+		l.s.mu.Lock()
+		l.s.conns = append(l.s.conns, c)
+		l.s.mu.Unlock()
 		accept := l.s.today().accept
 		if accept == nil {
 			return c, nil
@@ -704,7 +729,7 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := s.peer.request(r, body)
 	s.mu.Lock()
 	day := s.days[s.day]
-	silent := s.day == Silence
+	silent := s.day == Silence || day.silent
 	var answer Answer
 	switch {
 	case silent || day.serve != nil:
@@ -748,6 +773,15 @@ func (s *httpService) wait(r *http.Request) {
 	case <-r.Context().Done():
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// cut closes all connections.
+func (s *httpService) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		c.Close()
+	}
 }
 
 // raw answers with these bytes and closes the connection.
