@@ -91,13 +91,16 @@ func Recipients(provider string, m *mailer.Message, limit int) error {
 	return nil
 }
 
-// Size refuses a request of more than limit bytes as [mailer.KindTooLarge]. json is
-// how many it has without the files, which come in base64.
-func Size(provider string, m *mailer.Message, json, limit int) error {
-	size := json
+// Base64Size is how many bytes the files of m have in base64.
+func Base64Size(m *mailer.Message) (size int) {
 	for _, a := range m.Attachments {
 		size += base64.StdEncoding.EncodedLen(len(a.Content))
 	}
+	return size
+}
+
+// Size refuses a request of more than limit bytes as [mailer.KindTooLarge].
+func Size(provider string, m *mailer.Message, size, limit int) error {
 	if size <= limit {
 		return nil
 	}

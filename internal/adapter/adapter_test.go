@@ -98,9 +98,9 @@ func TestSize(t *testing.T) {
 	m := &mailer.Message{}
 	require.NoError(t, Size("acme", m, 10, 10))
 	requireError(t, Size("acme", m, 11, 10), "acme", mailer.KindTooLarge, "HTML")
-	m.Attachments = []mailer.Attachment{{Content: []byte("1")}, {Content: []byte("1234")}} // 4 and 8 in base64
-	require.NoError(t, Size("acme", m, 1, 13))
-	requireError(t, Size("acme", m, 1, 12), "acme", mailer.KindTooLarge, "Attachments")
+	m.Attachments = []mailer.Attachment{{Content: []byte("1")}, {Content: []byte("1234")}}
+	requireError(t, Size("acme", m, 11, 10), "acme", mailer.KindTooLarge, "Attachments")
+	require.Equal(t, 4+8, Base64Size(m))
 }
 
 func TestHeaders(t *testing.T) {

@@ -108,7 +108,7 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 	if err != nil {
 		return request{}, adapter.Invalid("Template.Data", err)
 	}
-	if err := adapter.Size(provider, &m, len(b), MaxSize); err != nil {
+	if err := adapter.Size(provider, &m, len(b)+adapter.Base64Size(&m), MaxSize); err != nil {
 		return request{}, err
 	}
 	r.body = files.Body(b)

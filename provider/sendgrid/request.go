@@ -109,7 +109,7 @@ func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 	if err != nil {
 		return request{}, adapter.Invalid("Template.Data", err)
 	}
-	if err := adapter.Size(provider, &m, len(b), MaxSize); err != nil {
+	if err := adapter.Size(provider, &m, len(b)+adapter.Base64Size(&m), MaxSize); err != nil {
 		return request{}, err
 	}
 	r.body = files.Body(b)
