@@ -1,0 +1,233 @@
+package ses
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/adapter"
+)
+
+// The limits of a batch.
+const (
+	maxBatch = 50      // messages in one call
+	maxBytes = 4 << 20 // of what differs between the messages of one call; ours, SES names none
+	inFlight = 64      // calls at once, as mailer.SendAll has
+)
+
+// MaxBatch returns 50, the most messages that one SendBulkEmail call takes.
+// Source: https://docs.aws.amazon.com/ses/latest/dg/quotas.html (read 2026-11).
+func (p *Provider) MaxBatch() int { return maxBatch }
+
+// SendBatch sends the messages and returns one Result for each, in their order.
+// Messages with a template which agree in it and in all else but recipients,
+// Template.Data, Headers, Unsubscribe, Tags, Metadata and ID go in calls of up to
+// 50; those with files or a contact list, and all others, in a call each. Up to 64
+// calls are under way at once. SES answers with an error when that is faster than
+// the account's rate: see Quota.
+//
+// If an answer is lost, or does not have a result for each message of its call,
+// the outcome is unknown for the messages of that call: NotSent is false.
+//
+// The calls need the permissions ses:SendBulkEmail and ses:SendBulkTemplatedEmail.
+func (p *Provider) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Result {
+	if len(ms) == 0 {
+		return nil
+	}
+	results := make([]mailer.Result, len(ms))
+	calls := p.calls(ms, results)
+	adapter.Each(len(calls), inFlight, func(i int) {
+		call := calls[i].items
+		switch err := ctx.Err(); {
+		case err != nil:
+			for _, it := range call {
+				results[it.at].Err = &mailer.Error{Provider: provider, Kind: mailer.KindOf(err), NotSent: true, Err: err}
+			}
+		case len(call) == 1:
+			r := &results[call[0].at]
+			r.Receipt, r.Err = p.send(ctx, &call[0].request)
+		default:
+			p.sendBulk(ctx, call, results)
+		}
+	})
+	return results
+}
+
+// item is a message of a batch and its place there.
+type item struct {
+	at int
+	request
+}
+
+// bulk is what goes in one call, and how much of maxBytes it takes.
+type bulk struct {
+	items []item
+	size  int
+}
+
+// calls sorts the messages into calls. The results of those that are refused
+// before any traffic are set.
+func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) []bulk {
+	var calls []bulk
+	open := map[shared]int{} // the call that is being filled
+	for i, m := range ms {
+		r, err := p.request(m)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		key, ok := share(&r)
+		if !ok {
+			calls = append(calls, bulk{items: []item{{i, r}}})
+			continue
+		}
+		size := entrySize(&r)
+		n, ok := open[key]
+		if !ok || len(calls[n].items) == maxBatch || calls[n].size+size > maxBytes {
+			n = len(calls)
+			open[key] = n
+			calls = append(calls, bulk{})
+		}
+		calls[n].items = append(calls[n].items, item{i, r})
+		calls[n].size += size
+	}
+	return calls
+}
+
+// shared is what all messages of a call have in common.
+type shared struct {
+	template, from, replyTo, set, identity, tenant string
+	track                                          mailer.Tracking
+}
+
+// share returns what r can share a call by, and whether it can at all.
+func share(r *request) (shared, bool) {
+	in := r.input
+	t := in.Content.Template
+	if t == nil || len(t.Attachments) > 0 || in.ListManagementOptions != nil {
+		return shared{}, false
+	}
+	return shared{
+		template: *t.TemplateName,
+		from:     *in.FromEmailAddress,
+		replyTo:  strings.Join(in.ReplyToAddresses, "\n"),
+		set:      aws.ToString(in.ConfigurationSetName),
+		identity: aws.ToString(in.FromEmailAddressIdentityArn),
+		tenant:   aws.ToString(in.TenantName),
+		track:    r.message.Track,
+	}, true
+}
+
+// entrySize is the size of what differs, in bytes.
+func entrySize(r *request) int {
+	t, to := r.input.Content.Template, r.input.Destination
+	n := len(*t.TemplateData)
+	for _, list := range [][]string{to.ToAddresses, to.CcAddresses, to.BccAddresses} {
+		for _, s := range list {
+			n += len(s)
+		}
+	}
+	for _, h := range t.Headers {
+		n += len(*h.Name) + len(*h.Value)
+	}
+	for _, tag := range r.input.EmailTags {
+		n += len(*tag.Name) + len(*tag.Value)
+	}
+	return n
+}
+
+// sendBulk makes one call for several messages and sets their results.
+func (p *Provider) sendBulk(ctx context.Context, items []item, results []mailer.Result) {
+	first := items[0].input
+	in := &sesv2.SendBulkEmailInput{
+		FromEmailAddress:            first.FromEmailAddress,
+		FromEmailAddressIdentityArn: first.FromEmailAddressIdentityArn,
+		ReplyToAddresses:            first.ReplyToAddresses,
+		ConfigurationSetName:        first.ConfigurationSetName,
+		ConfigurationOverrides:      first.ConfigurationOverrides,
+		TenantName:                  first.TenantName,
+		DefaultContent: &types.BulkEmailContent{Template: &types.Template{
+			TemplateName: first.Content.Template.TemplateName, TemplateData: aws.String("{}"),
+		}},
+	}
+	for _, it := range items {
+		t := it.input.Content.Template
+		in.BulkEmailEntries = append(in.BulkEmailEntries, types.BulkEmailEntry{
+			Destination: it.input.Destination,
+			ReplacementEmailContent: &types.ReplacementEmailContent{
+				ReplacementTemplate: &types.ReplacementTemplate{ReplacementTemplateData: t.TemplateData},
+			},
+			ReplacementHeaders: t.Headers,
+			ReplacementTags:    it.input.EmailTags,
+		})
+	}
+
+	c, from := new(call), items[0].message.From
+	var out *sesv2.SendBulkEmailOutput
+	err := p.do(ctx, c, from, func(ctx context.Context) (err error) {
+		out, err = p.sdk.SendBulkEmail(ctx, in)
+		return err
+	})
+	if err == nil && len(out.BulkEmailEntryResults) != len(items) {
+		err = p.refusal(c, from, errors.New("the answer does not have one result for each message"))
+	}
+	for i, it := range items {
+		r := &results[it.at]
+		if e, ok := errors.AsType[*mailer.Error](err); ok {
+			own := *e
+			r.Err = &own
+			continue
+		}
+		one := out.BulkEmailEntryResults[i]
+		if id := aws.ToString(one.MessageId); one.Status == types.BulkEmailStatusSuccess && id != "" {
+			r.Receipt = it.receipt(id)
+			continue
+		}
+		r.Err = p.entryError(c, one, from)
+	}
+}
+
+// entryStatuses are the kinds of the statuses that a message of a batch can have.
+// Source: the types of sesv2 v1.79.7, and the API reference of BulkEmailEntryResult
+// (read 2026-11), whose text spells some of them otherwise.
+var entryStatuses = map[types.BulkEmailStatus]mailer.Kind{
+	types.BulkEmailStatusMessageRejected:               mailer.KindContent,
+	types.BulkEmailStatusMailFromDomainNotVerified:     mailer.KindSender,
+	types.BulkEmailStatusConfigurationSetNotFound:      mailer.KindUnknown,
+	types.BulkEmailStatusInvalidSendingPoolName:        mailer.KindUnknown,
+	types.BulkEmailStatusTemplateNotFound:              mailer.KindRejected,
+	types.BulkEmailStatusAccountSuspended:              mailer.KindUnauthorized,
+	types.BulkEmailStatusAccountSendingPaused:          mailer.KindUnauthorized,
+	types.BulkEmailStatusConfigurationSetSendingPaused: mailer.KindUnauthorized,
+	types.BulkEmailStatusAccountThrottled:              mailer.KindRateLimited,
+	types.BulkEmailStatusAccountDailyQuotaExceeded:     mailer.KindQuota,
+	types.BulkEmailStatusInvalidParameter:              mailer.KindRejected,
+	types.BulkEmailStatusTransientFailure:              mailer.KindUnavailable,
+	types.BulkEmailStatusFailed:                        mailer.KindUnknown,
+
+	"CONFIGURATION_SET_DOES_NOT_EXIST": mailer.KindUnknown,
+	"TEMPLATE_DOES_NOT_EXIST":          mailer.KindRejected,
+	"INVALID_PARAMETER_VALUE":          mailer.KindRejected,
+}
+
+// entryError makes the error of one message of a batch. A status that says no is
+// a documented refusal, so nobody has that message, unless it stands beside an id.
+func (p *Provider) entryError(c *call, one types.BulkEmailEntryResult, from mailer.Address) *mailer.Error {
+	kind, listed := entryStatuses[one.Status]
+	if one.Status == types.BulkEmailStatusMessageRejected {
+		kind = rejected(aws.ToString(one.Error), from)
+	}
+	e := p.api.Hiding(c.secrets...).Error(c.resp, kind, string(one.Status), aws.ToString(one.Error))
+	e.NotSent = listed && kind != mailer.KindUnavailable && one.Status != types.BulkEmailStatusFailed && aws.ToString(one.MessageId) == ""
+	e.RequestID = c.resp.Header.Get("X-Amzn-Requestid")
+	if e.Status == http.StatusOK && !listed && e.Message == "" {
+		e.Message = "the answer has no id for this message"
+	}
+	return e
+}

@@ -1,0 +1,49 @@
+package ses_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/ses"
+)
+
+func Example() {
+	// A stand-in for SES, so that the example runs offline. Leave BaseURL out to
+	// reach the real one.
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `{"MessageId":"0100018f3c1a2b4d-000000"}`)
+	}))
+	defer service.Close()
+
+	sender, err := ses.New(ses.Config{
+		Region:          "eu-west-1",
+		AccessKeyID:     "AKIDEXAMPLE",
+		SecretAccessKey: "secret",
+		BaseURL:         service.URL,
+		HTTPClient:      service.Client(),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	receipt, err := sender.Send(context.Background(), mailer.Message{
+		From:    mailer.Address{Name: "Example", Address: "hello@example.com"},
+		To:      []mailer.Address{{Name: "Ada", Address: "ada@example.com"}},
+		Subject: "Confirm your address",
+		Text:    "Please follow this link: https://example.com/confirm",
+		Extras:  []mailer.Extra{ses.Extra{ConfigurationSet: "transactional"}},
+	})
+	switch {
+	case errors.Is(err, mailer.KindSender):
+		fmt.Println("verify this address at SES first:", err)
+	case err != nil:
+		fmt.Println(err)
+	default:
+		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
+	}
+	// Output: ses took it as 0100018f3c1a2b4d-000000
+}
