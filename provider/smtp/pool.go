@@ -100,10 +100,13 @@ func (p *pool) park(c *conn) {
 		if err == nil {
 			err = errors.New("the server spoke unasked")
 		}
-		c.watched <- err
+		// First remove: once the watch is known to have ended, c may be idle again,
+		// under another watch.
 		if p.remove(c) {
 			c.quit()
+			return
 		}
+		c.watched <- err
 	}()
 }
 
