@@ -1,0 +1,39 @@
+package mailer_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestReadmeQuotesCodeThatRuns: every Go block of the README stands, line by line,
+// in the file that the comment above it names, and that file is a program or an
+// example that is compiled here.
+func TestReadmeQuotesCodeThatRuns(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)(?:<!-- (\\S+) -->\n)?```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	require.NotEmpty(t, blocks)
+	for _, b := range blocks {
+		require.NotEmpty(t, b[1], "a Go block without the file that it quotes:\n%s", b[2])
+		t.Run(b[1], func(t *testing.T) {
+			source, err := os.ReadFile(b[1])
+			require.NoError(t, err)
+			if !strings.Contains("\n"+lines(string(source)), "\n"+lines(b[2])) {
+				t.Errorf("these lines do not stand together in %s:\n%s", b[1], b[2])
+			}
+		})
+	}
+}
+
+// lines returns the lines of a text without what stands before and after each.
+func lines(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		b.WriteString(strings.TrimSpace(line) + "\n")
+	}
+	return b.String()
+}
