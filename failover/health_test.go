@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,9 +105,13 @@ func crowd(t *testing.T, c *failover.Chain, a *service, n int, answer func(i int
 	for range n {
 		wg.Go(func() { _, _ = c.Send(context.Background(), message()) })
 	}
+	release = func() { close(gate); wg.Wait() }
 	synctest.Wait()
-	require.Equal(t, n, a.calls())
-	return func() { close(gate); wg.Wait() }
+	if calls := a.calls(); calls != n {
+		release()
+		t.Fatalf("%d of %d messages reach a", calls, n)
+	}
+	return release
 }
 
 func TestManyAtOnce(t *testing.T) {
@@ -125,11 +130,13 @@ func TestManyAtOnce(t *testing.T) {
 	})
 	t.Run("the longest time that is named counts", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, a, _ := pair(t, failover.Config{})
+			var out strings.Builder
+			c, a, _ := pair(t, failover.Config{Logger: textLogger(&out)})
 			crowd(t, c, a, 3, func(i int) error {
 				return refusedFor(mailer.KindRateLimited, []time.Duration{10, 60, 20}[i-1]*time.Second)
 			})()
 			require.Equal(t, time.Now().Add(time.Minute), c.Health()[0].RestUntil)
+			require.Equal(t, 1, strings.Count(out.String(), "target rests"), "one rest is logged once")
 		})
 	})
 	t.Run("a success that began before the rest does not end it", func(t *testing.T) {
@@ -155,9 +162,29 @@ func TestManyAtOnce(t *testing.T) {
 				release()
 				require.Equal(t, failover.Well, c.Health()[0].State)
 				require.Zero(t, c.Health()[0].Strikes)
+				require.Zero(t, c.Health()[0].RestUntil)
 				require.Equal(t, "a", via(t, c))
 			})
 		}
+	})
+	t.Run("a probe that fails after the recovery does not undo it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := &service{name: "a"}
+			c := chainOf(t, failover.Config{Strikes: 1, Rest: time.Minute, AttemptTimeout: time.Hour}, a)
+			a.fails(refused(mailer.KindNetwork))
+			_, _ = c.Send(t.Context(), message())
+			time.Sleep(time.Minute)
+			gate := make(chan struct{})
+			a.answers(func(context.Context, mailer.Message) error { <-gate; return refused(mailer.KindNetwork) })
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _ = c.Send(context.Background(), message()) })
+			synctest.Wait()
+			a.recovers()
+			require.Equal(t, "a", via(t, c), "tried although the probe is under way: there is no other")
+			close(gate)
+			wg.Wait()
+			require.Equal(t, failover.Well, c.Health()[0].State)
+		})
 	})
 	t.Run("a late end of an old probe does not free the slot of a new one", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -267,6 +294,43 @@ func TestAllResting(t *testing.T) {
 			require.Equal(t, "b", via(t, c))
 		})
 	})
+	t.Run("one that still rests is tried before one that is being probed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a, b := pair(t, failover.Config{Strikes: 1, Rest: time.Minute, AttemptTimeout: time.Hour})
+			a.fails(refused(mailer.KindNetwork))
+			via(t, c)
+			b.fails(refused(mailer.KindUnavailable))
+			time.Sleep(30 * time.Second)
+			_, err := c.Send(t.Context(), message())
+			require.Error(t, err)
+			time.Sleep(time.Until(c.Health()[0].RestUntil))
+			require.Equal(t, failover.Resting, c.Health()[1].State)
+			gate := make(chan struct{})
+			a.answers(func(context.Context, mailer.Message) error { <-gate; return nil })
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _ = c.Send(context.Background(), message()) })
+			synctest.Wait()
+			b.recovers()
+			require.Equal(t, "b", via(t, c))
+			close(gate)
+			wg.Wait()
+		})
+	})
+	t.Run("another that wakes in the meantime is tried next", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a, b := pair(t, failover.Config{Rest: time.Minute})
+			a.fails(refused(mailer.KindUnauthorized))
+			b.fails(refusedFor(mailer.KindRateLimited, 10*time.Second))
+			_, err := c.Send(t.Context(), message())
+			require.Error(t, err)
+			a.answers(func(context.Context, mailer.Message) error {
+				time.Sleep(10 * time.Second)
+				return refused(mailer.KindUnauthorized)
+			})
+			b.recovers()
+			require.Equal(t, "a b", via(t, c))
+		})
+	})
 	t.Run("the time that is named by a try in the middle of a rest counts", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := &service{name: "a"}
@@ -327,4 +391,17 @@ func TestATryInTheMiddleOfARestThatOutlastsIt(t *testing.T) {
 			require.Equal(t, until, h.RestUntil)
 		})
 	}
+}
+
+func TestRestsDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rests := map[time.Time]bool{}
+		for range 20 {
+			c, a, _ := pair(t, failover.Config{})
+			a.fails(refused(mailer.KindUnauthorized))
+			via(t, c)
+			rests[c.Health()[0].RestUntil] = true
+		}
+		require.Greater(t, len(rests), 10, "many processes would come back in one moment")
+	})
 }
