@@ -135,6 +135,7 @@ func TestBrokenAdapterFails(t *testing.T) {
 		"prints the key":                     "prints_no_secret",
 		"prints the key of Config":           "prints_no_secret",
 		"names no provider":                  "bad_day/connection_refused",
+		"leaves out the status":              "bad_day/a_web_page_with_status_503",
 		"reports plain errors":               "bad_day/connection_refused",
 		"follows redirects":                  "bad_day/a_redirect_to_another_host_with_status_307",
 		"changes the client":                 "message/minimal",

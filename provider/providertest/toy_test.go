@@ -278,6 +278,8 @@ func (p *toy) fail(kind mailer.Kind, notSent bool, status int, code, words strin
 		e.Message = "the request had the key " + p.key.value()
 	case "names no provider":
 		e.Provider = ""
+	case "leaves out the status":
+		e.Status = 0
 	}
 	return e
 }
