@@ -166,7 +166,7 @@ func TestErrorOfAFailedChain(t *testing.T) {
 			senders = append(senders, s)
 		}
 		_, err := chainOf(t, failover.Config{}, senders...).Send(t.Context(), m)
-		e, ok := err.(*mailer.Error)
+		e, ok := errors.AsType[*mailer.Error](err)
 		require.True(t, ok)
 		require.Equal(t, "failover", e.Provider)
 		return e

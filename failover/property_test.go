@@ -76,7 +76,6 @@ type model struct {
 	success   bool
 	late      bool
 	rested    []int
-	before    []modelTarget
 }
 
 // next returns the target that the chain has to call now, -1 for none.
