@@ -63,6 +63,7 @@ func (t Target) Unwrap() mailer.Sender { return t.Sender }
 // It is safe for use by many goroutines, holds no goroutine and no connection of
 // its own, and keeps what it learns about its targets in memory only.
 type Chain struct {
+	all []mailer.Sender
 	targets        []*target
 	decide         func(error) Decision
 	attemptTimeout time.Duration
@@ -104,7 +105,7 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 			return nil, fmt.Errorf("failover: %s is negative", setting.name)
 		}
 	}
-	c := &Chain{
+	c := &Chain{all: senders,
 		decide:         cfg.Decide,
 		attemptTimeout: orDefault(cfg.AttemptTimeout, 30*time.Second),
 		onAttempt:      cfg.OnAttempt,
@@ -173,7 +174,7 @@ func settings(s mailer.Sender) Target {
 //
 // If m has no ID, Send assigns one, so that all attempts share it. It does not
 // validate m: the first target does, as every Sender promises, and a KindInvalid
-// ends the chain. A failed message costs nothing to try again.
+// ends the chain.
 //
 // With a nil error a service took the message, and [mailer.Receipt].Attempts
 // tells the way there. Otherwise the Receipt holds the ID only, and the error is

@@ -288,3 +288,17 @@ func TestLoggerIsTheDefaultOneUnlessSet(t *testing.T) {
 	require.Equal(t, "a b", via(t, c))
 	require.Contains(t, out.String(), "failover: trying the next target")
 }
+
+// keeper holds a secret and prints it, as no Provider should.
+type keeper struct {
+	service
+	key string
+}
+
+func TestPrintingAChainPrintsNoTarget(t *testing.T) {
+	c := chainOf(t, failover.Config{}, &keeper{key: "s3cret"}, failover.Target{Name: "b", Sender: &keeper{key: "s3cret"}})
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		require.NotContains(t, fmt.Sprintf(verb, c), "s3cret")
+		require.NotContains(t, fmt.Sprintf(verb, *c), "s3cret")
+	}
+}

@@ -6,21 +6,21 @@
 // a failure was, its [mailer.Kind], and by whether the message may be out
 // already, [mailer.NotSent]:
 //
-//	Kind          whose fault          the chain                              the target
-//	Invalid       message              stops                                  -
-//	Rejected      message or set-up    next                                   -
-//	Unsupported   message              next                                   -
-//	TooLarge      message              next                                   -
-//	Content       message              next                                   -
-//	Recipient     recipient            stops                                  -
-//	Sender        account              next, logged as an error               -
-//	Unauthorized  account              next                                   rests
-//	Quota         account              next                                   rests
-//	RateLimited   account              next                                   rests
-//	Unavailable   service              next                                   strike
-//	Network       network              next                                   strike
-//	Canceled      caller               stops                                  -
-//	Unknown       nobody knows         next                                   -
+//	Kind          whose fault          the chain                    the target
+//	Invalid       message              stops                        -
+//	Rejected      message or set-up    next                         -
+//	Unsupported   message              next                         -
+//	TooLarge      message              next                         -
+//	Content       message              next                         -
+//	Recipient     recipient            stops                        -
+//	Sender        account              next, logged as an error     -
+//	Unauthorized  account              next                         rests
+//	Quota         account              next                         rests
+//	RateLimited   account              next                         rests
+//	Unavailable   service              next                         strike
+//	Network       network              next                         strike
+//	Canceled      caller               stops                        -
+//	Unknown       nobody knows         next                         -
 //
 // Above the table stands one rule that no kind and no [Config].Decide overrides:
 // after a failure that is not NotSent the chain stops, since the message may be
@@ -39,8 +39,9 @@
 // of the message, or a caller who gives up, says nothing: the next message
 // tries. So a bad message never takes a good service out.
 //
-// If no target may be tried because all rest, the one that wakes first is tried
-// anyway, except those whose service named a time that lies ahead. It brings the
+// If no target may be tried because all rest or are being probed, the one that
+// wakes first is tried anyway, except those whose service named a time that lies
+// ahead. It brings the
 // target back if it succeeds, and does not count against it otherwise. If all did,
 // Send returns an error without traffic: NotSent, with the earliest RetryAfter.
 //
