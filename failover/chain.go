@@ -63,7 +63,6 @@ func (t Target) Unwrap() mailer.Sender { return t.Sender }
 // It is safe for use by many goroutines, holds no goroutine and no connection of
 // its own, and keeps what it learns about its targets in memory only.
 type Chain struct {
-	all []mailer.Sender
 	targets        []*target
 	decide         func(error) Decision
 	attemptTimeout time.Duration
@@ -105,7 +104,7 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 			return nil, fmt.Errorf("failover: %s is negative", setting.name)
 		}
 	}
-	c := &Chain{all: senders,
+	c := &Chain{
 		decide:         cfg.Decide,
 		attemptTimeout: orDefault(cfg.AttemptTimeout, 30*time.Second),
 		onAttempt:      cfg.OnAttempt,

@@ -41,9 +41,9 @@
 //
 // If no target may be tried because all rest or are being probed, the one that
 // wakes first is tried anyway, except those whose service named a time that lies
-// ahead. It brings the
-// target back if it succeeds, and does not count against it otherwise. If all did,
-// Send returns an error without traffic: NotSent, with the earliest RetryAfter.
+// ahead. Success brings it back, failure does not count against it. If all named a
+// time, Send returns an error without traffic: NotSent, with the earliest
+// RetryAfter.
 //
 // # Time
 //
