@@ -12,6 +12,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed355143d4/mailer"
@@ -520,11 +521,19 @@ func allRejected(rejected []mailer.Rejection) error {
 	return rejected[0].Err
 }
 
+var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 32<<10) }}
+
 // writeMail writes the mail and the final dot. complete reports whether the dot
 // was written to its end, whatever the error.
 func (c *conn) writeMail(r *request) (complete bool, err error) {
 	count := &counter{w: c.nc}
-	d := &dotWriter{w: bufio.NewWriterSize(count, 32<<10), lineStart: true}
+	buffer := buffers.Get().(*bufio.Writer)
+	buffer.Reset(count)
+	defer func() {
+		buffer.Reset(nil)
+		buffers.Put(buffer)
+	}()
+	d := &dotWriter{w: buffer, lineStart: true}
 	if _, err := r.mail.WriteTo(d); err != nil {
 		return false, err
 	}
