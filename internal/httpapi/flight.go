@@ -26,14 +26,18 @@ type flight struct {
 	streamed bool
 	stopped  bool
 	drained  bool
+
+	// Here for they are one allocation so.
+	hooks    httptrace.ClientTrace
+	response Response
 }
 
+// trace returns the hooks for one call.
 func (f *flight) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn:      f.getConn,
-		WroteHeaders: f.wroteHeaders,
-		WroteRequest: f.wroteRequest,
-	}
+	f.hooks.GetConn = f.getConn
+	f.hooks.WroteHeaders = f.wroteHeaders
+	f.hooks.WroteRequest = f.wroteRequest
+	return &f.hooks
 }
 
 func (f *flight) getConn(string) { f.sought.Add(1) }

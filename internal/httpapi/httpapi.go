@@ -175,7 +175,8 @@ func (c *Client) Do(ctx context.Context, method, path string, body Body) (*Respo
 	if err != nil {
 		return nil, c.failure(ctx, err, f.unsent(err, c.rt == shared))
 	}
-	r := &Response{Status: resp.StatusCode, Header: resp.Header, early: f.cut()}
+	r := &f.response
+	r.Status, r.Header, r.early = resp.StatusCode, resp.Header, f.cut()
 	r.Body, err = readBody(resp)
 	if err != nil {
 		r.Err = c.cause(ctx, err)

@@ -117,10 +117,9 @@ func TestWithoutAStatusTheErrorSaysWhetherTheRequestCanHaveArrived(t *testing.T)
 			return call{url: s.url, body: largeBody, sent: "no"}
 		},
 		"the connection is closed before a small request is read, but it was written": func(t *testing.T) call {
-			s := serveTLS(t, func(_ int, c net.Conn) {
-				c.(*tls.Conn).Handshake()
-				c.(*tls.Conn).NetConn().Read(make([]byte, 1)) // a byte of its record
-				c.(*tls.Conn).NetConn().Close()
+			s := serve(t, nil, func(_ int, c net.Conn) {
+				c.Read(make([]byte, 1)) // it came in one piece
+				c.Close()
 			})
 			return call{url: s.url, sent: "unknown"}
 		},
@@ -288,7 +287,7 @@ func TestAnIncompleteAnswerKeepsItsStatus(t *testing.T) {
 	bomb := func() string {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
-		z.Write(make([]byte, 100<<20))
+		z.Write(make([]byte, 60<<20))
 		z.Close()
 		return b.String()
 	}()

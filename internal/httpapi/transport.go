@@ -31,13 +31,13 @@ var shared = &http.Transport{
 		WriteByteTimeout: 20 * time.Second,
 	},
 	// With net/http's default of 2 each of many concurrent sends over HTTP/1.1
-	// would open a connection of its own and throw it away.
-	// The limit is the same for all, so that none is ever thrown away, and so that
-	// a service which hangs cannot use up the process's sockets. Sends beyond it
-	// wait; one whose time runs out while it waits is not sent.
+	// would open a connection of its own and throw it away. As many may be idle as
+	// there can be, so that none is thrown away; and there is a limit, so that a
+	// service which hangs cannot use up the process's sockets. Sends beyond it
+	// wait, and one whose time runs out while it waits is not sent.
 	MaxIdleConns:        1024,
-	MaxIdleConnsPerHost: 512,
-	MaxConnsPerHost:     512,
+	MaxIdleConnsPerHost: 256,
+	MaxConnsPerHost:     256,
 	// Shorter than the 60 s and 75 s after which common load balancers close a
 	// kept connection. A POST that meets a connection just being closed is lost
 	// without a trace of where: nobody may send it again, so its outcome is
