@@ -53,9 +53,7 @@ func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, 
 		}, nil
 	}
 	var no refusal
-	if resp.JSON(&no) != nil {
-		no = refusal{} // half an answer is none
-	}
+	_ = resp.JSON(&no) // half an answer leaves it empty
 	e := p.api.Error(resp, classify(resp.Status, no.Errors), no.ID, no.text(resp))
 	e.RequestID, e.Code = e.Code, "" // the id, made fit for a log as a code is
 	if e.Kind == mailer.KindRateLimited && e.RetryAfter == 0 {

@@ -206,6 +206,9 @@ func refusals() []providertest.Refusal {
 	add("status 409", mailer.KindUnknown, false, no(409, "", "conflict"))
 	add("another status of success", mailer.KindUnknown, false, providertest.Answer{Status: 201, Header: map[string]string{"X-Message-Id": "x"}})
 	add("the sandbox's yes to a message that is none of its", mailer.KindUnknown, false, providertest.Answer{Status: 200})
+	add("a refusal whose id is a number", mailer.KindQuota, true, providertest.JSON(401,
+		`{"id":7,"errors":[{"message":"Maximum credits exceeded","field":null,"help":1,"error_id":2}]}`))
+	add("half a refusal", mailer.KindUnauthorized, true, providertest.JSON(401, `{"errors":[{"message":"Maximum credits exceeded"}`))
 	add("two faults of which one is a recipient", mailer.KindRejected, true, providertest.JSON(400,
 		`{"errors":[{"message":"Does not contain a valid address.","field":"personalizations.0.to.0.email"},{"message":"The subject is required.","field":"subject"}]}`))
 	add("two malformed recipients", mailer.KindRecipient, true, providertest.JSON(400,
