@@ -54,8 +54,8 @@ func TestConformance(t *testing.T) {
 		Dropped: map[string][]string{
 			"two tags": {"Tags[1]"},
 			"too much metadata": {
-				`Metadata["key-01"]`, `Metadata["key-01-too-long-by-one"]`, `Metadata["key-09"]`, `Metadata["key-10"]`,
-				`Metadata["key-11"]`, `Metadata["value"]`,
+				`Metadata["A-value"]`, `Metadata["k-of-21-utf16-units🚀"]`, `Metadata["key-01"]`,
+				`Metadata["key-01-too-long-by-one"]`, `Metadata["key-09"]`, `Metadata["key-10"]`, `Metadata["key-11"]`,
 			},
 		},
 		Messages: []providertest.Case{
@@ -65,7 +65,8 @@ func TestConformance(t *testing.T) {
 				m.Extras = []mailer.Extra{&Extra{InlineCSS: mailer.Off}}
 			})},
 			{Name: "too much metadata", Message: message(func(m *mailer.Message) {
-				m.Metadata = map[string]string{"value": strings.Repeat("v", 81), "key-01-too-long-by-one": "x", "KEY-01": "x"}
+				m.Metadata = map[string]string{"A-value": strings.Repeat("v", 81), "key-01-too-long-by-one": "x", "KEY-01": "x"}
+				m.Metadata["k-of-21-utf16-units\U0001f680"] = "x"
 				for i := range 12 {
 					m.Metadata[fmt.Sprintf("key-%02d", i)] = "x"
 				}
