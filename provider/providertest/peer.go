@@ -26,18 +26,19 @@ type Service interface {
 	// Behave sets how the service treats everything from now on: as the Day of
 	// that name, or as [Accept] or [Silence].
 	Behave(day string)
-	// Requests are the messages that were read completely, in that order,
-	// whatever the answer was.
+	// Requests are the calls that were read completely, in that order, whatever
+	// the answer was. A call carries one message, but for that of a batch.
 	Requests() []Request
 	// Traffic grows with every connection made and every byte read.
 	Traffic() int64
 }
 
-// The days that are not bad: the service takes every message.
-// And the day on which it reads the whole message and then says nothing until
-// the connection or the test ends.
+// What Behave takes beside the names of days.
 const (
-	Accept  = ""
+	// Accept is a good day: the service takes every message.
+	Accept = ""
+	// Silence is a service that reads the whole message and then says nothing
+	// until the connection or the test ends.
 	Silence = "silence after the message was read"
 )
 
@@ -92,7 +93,7 @@ const (
 	Either
 )
 
-// Request is a message as it reached the service.
+// Request is a call as it reached the service: one message, or a batch.
 type Request struct {
 	// Text is the whole request in a readable and stable form: what is in the
 	// golden file. The suite puts placeholders for secrets and for SendAt.

@@ -3,6 +3,7 @@ package providertest_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type toy struct {
 	mu     sync.Mutex
 	body   []byte         // of the defect "swaps concurrent bodies"
 	idle   chan struct{}  // of the defect "leaves a goroutine"
+	failed atomic.Bool    // of the defect "does not recover"
 	Leaked map[string]any // of the defect "prints the key"
 }
 
@@ -68,6 +70,10 @@ func newToy(defect, baseURL, key string, client *http.Client) (*toy, error) {
 		p.client = &c
 	}
 	switch defect {
+	case "trusts any certificate":
+		t := client.Transport.(*http.Transport).Clone()
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		p.client.Transport = t
 	case "prints the key":
 		p.Leaked = map[string]any{"key": key}
 	case "calls the service in New":
@@ -261,6 +267,10 @@ func (p *toy) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error
 			r, err = p.post(ctx, q.ID, body)
 		}
 	}
+	if p.defect == "does not recover" && (err != nil || p.failed.Load()) {
+		p.failed.Store(true)
+		err = p.fail(mailer.KindNetwork, true, 0, "", "still broken", err)
+	}
 	if p.defect == "reports plain errors" && err != nil {
 		err = errors.New(err.Error())
 	}
@@ -305,12 +315,19 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Toy-Key", p.key.value())
+	if p.defect == "sets an Idempotency-Key" {
+		r.Header.Set("Idempotency-Key", id)
+	}
 	broken := func(err error) error {
 		kind, notSent := mailer.KindNetwork, !connected.Load()
 		if errors.Is(err, context.Canceled) {
 			kind = mailer.KindCanceled
 		}
 		switch p.defect {
+		case "calls a cancel a network failure":
+			kind = mailer.KindNetwork
+		case "hides the cause":
+			err = nil
 		case "claims NotSent after a lost answer":
 			notSent = true
 		case "never claims NotSent":
