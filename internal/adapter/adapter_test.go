@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,7 +68,8 @@ func TestDescribe(t *testing.T) {
 func requireError(t *testing.T, err error, provider string, kind mailer.Kind, field string) {
 	t.Helper()
 	require.ErrorIs(t, err, kind)
-	e := err.(*mailer.Error)
+	e, ok := errors.AsType[*mailer.Error](err)
+	require.True(t, ok)
 	require.True(t, e.NotSent)
 	require.Equal(t, provider, e.Provider)
 	require.Equal(t, field, e.Field)

@@ -227,6 +227,8 @@ func TestAnswerOfYes(t *testing.T) {
 		{"one is inactive, spelled as in the message", yes("7f4f2c9e", prefix+"ada@example.com. "+because).Body, []string{"Ada@example.com"}},
 		{"two are inactive", yes("7f4f2c9e", prefix+"ada@example.com, ben@example.com.\n"+because).Body, []string{"Ada@example.com", "ben@example.com"}},
 		{"nothing follows the list", yes("7f4f2c9e", prefix+"ben@example.com").Body, []string{"ben@example.com"}},
+		{"other words follow the list", yes("7f4f2c9e", prefix+"ada@example.com,\nben@example.com.\nPlease, do not.").Body, []string{"Ada@example.com", "ben@example.com"}},
+		{"the code is null", `{"MessageID":"7f4f2c9e","ErrorCode":null,"Message":null}`, nil},
 		{"a stranger is inactive", yes("7f4f2c9e", prefix+"who@example.com").Body, []string{"who@example.com"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -158,15 +158,14 @@ func classify(status int, a *answer) (_ mailer.Kind, listed bool) {
 }
 
 // inactiveIn returns the addresses that Postmark's text calls inactive. They come
-// in lower case and without names.
-func inactiveIn(text string) []string {
-	found := inactiveList.FindStringSubmatch(text)
-	if found == nil {
-		return nil
-	}
-	list := strings.Split(found[1], ",")
-	for i, a := range list {
-		list[i] = strings.TrimSpace(a)
+// in lower case and without names. Words that follow the last one are not its.
+func inactiveIn(text string) (list []string) {
+	if found := inactiveList.FindStringSubmatch(text); found != nil {
+		for part := range strings.SplitSeq(found[1], ",") {
+			if words := strings.Fields(part); len(words) > 0 && strings.Contains(words[0], "@") {
+				list = append(list, strings.TrimRight(words[0], "."))
+			}
+		}
 	}
 	return list
 }
