@@ -108,8 +108,12 @@ func finish(ctx context.Context, in middleware.FinalizeInput, next middleware.Fi
 		return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("unexpected request of type %T", in.Request)
 	}
 	if stream := req.GetStream(); stream != nil {
-		json, err := io.ReadAll(stream)
+		size, _, err := req.StreamLength()
 		if err != nil {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+		}
+		json := make([]byte, size)
+		if _, err := io.ReadFull(stream, json); err != nil {
 			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 		}
 		c := callOf(ctx)

@@ -276,7 +276,7 @@ func requireMIME(t require.TestingT, m mailer.Message, data []byte) {
 	require.Len(t, files, len(m.Attachments))
 }
 
-// text draws a line of text in many scripts.
+// line draws a line of text in many scripts.
 func line(min, max int) *rapid.Generator[string] {
 	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. '=?é`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
 }

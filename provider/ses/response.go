@@ -89,11 +89,11 @@ var statuses = map[int]mailer.Kind{
 }
 
 var (
-	aboutQuota  = regexp.MustCompile(`(?i)\bdaily\b|\bquota\b`)
-	aboutSet    = regexp.MustCompile(`(?i)configuration[ -]?set`)
-	aboutLength = regexp.MustCompile(`(?i)message.*(length|too large|too long)|(length|size) of the message`)
-	aboutNames  = regexp.MustCompile(`(?i)template`)
-	notVerified = regexp.MustCompile(`(?is)not verified.*?failed the check in region [^:]*:(.*)`)
+	aboutQuota    = regexp.MustCompile(`(?i)\bdaily\b|\bquota\b`)
+	aboutSet      = regexp.MustCompile(`(?i)configuration[ -]?set`)
+	aboutLength   = regexp.MustCompile(`(?i)message.*(length|too large|too long)|(length|size) of the message`)
+	aboutTemplate = regexp.MustCompile(`(?i)template`)
+	notVerified   = regexp.MustCompile(`(?is)not verified.*?failed the check in region [^:]*:(.*)`)
 )
 
 // send makes the call for r and reads its answer.
@@ -165,11 +165,11 @@ func classify(resp *httpapi.Response, code, text string, from mailer.Address) (_
 		return mailer.KindQuota, true
 	case code == "MessageRejected":
 		return rejected(text, from), true
-	case code == "BadRequestException" && aboutSet.MatchString(text):
+	case kind == mailer.KindRejected && aboutSet.MatchString(text):
 		return mailer.KindUnknown, true // a fault of the settings here, not of the message
-	case code == "BadRequestException" && aboutLength.MatchString(text):
+	case kind == mailer.KindRejected && aboutLength.MatchString(text):
 		return mailer.KindTooLarge, true
-	case code == "NotFoundException" && aboutNames.MatchString(text):
+	case code == "NotFoundException" && aboutTemplate.MatchString(text):
 		return mailer.KindRejected, true
 	case listed:
 		return kind, true

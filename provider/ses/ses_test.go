@@ -249,6 +249,7 @@ func refusals() []providertest.Refusal {
 		{400, "BadRequestException", "Missing final '@domain'.", mailer.KindRejected, false},
 		{400, "BadRequestException", "Configuration set <x> does not exist.", mailer.KindUnknown, false},
 		{400, "BadRequestException", "Message length is more than 41943040 bytes long.", mailer.KindTooLarge, false},
+		{400, "InvalidParameterValue", "Message length is more than 41943040 bytes long.", mailer.KindTooLarge, false},
 		{404, "NotFoundException", "Template welcome does not exist.", mailer.KindRejected, false},
 		{404, "NotFoundException", "Configuration set x does not exist.", mailer.KindUnknown, false},
 		{409, "ConflictException", "Conflict.", mailer.KindUnknown, true},
