@@ -493,6 +493,31 @@ func TestTheDotDecides(t *testing.T) {
 	}
 }
 
+// TestTheDotWasWritten breaks the connection together with the last byte: the
+// server may have the mail, whatever the write says.
+func TestTheDotWasWritten(t *testing.T) {
+	s := play(t, func(p *peer) { p.serve(nil) })
+	c := s.config()
+	c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial4(ctx, network, addr)
+		return &lateConn{nc}, err
+	}
+	_, err := newProvider(t, c).Send(t.Context(), message("ada@example.com"))
+	require.ErrorIs(t, err, mailer.KindNetwork)
+	require.False(t, mailer.NotSent(err))
+}
+
+// lateConn writes the final dot, and says that it failed.
+type lateConn struct{ net.Conn }
+
+func (c *lateConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if strings.HasSuffix(string(p), "\r\n.\r\n") && err == nil {
+		err = io.ErrClosedPipe
+	}
+	return n, err
+}
+
 type countConn struct {
 	net.Conn
 	n *int

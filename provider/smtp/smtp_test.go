@@ -102,6 +102,19 @@ func TestSendToMany(t *testing.T) {
 	_, err := p.Send(t.Context(), message(to...))
 	require.NoError(t, err)
 	require.Equal(t, to, s.got()[0].to)
+
+	// Commands go out in groups that fit the buffers on the way: RFC 2920 §3.1.
+	longest := 0
+	in := play(t, func(p *peer) { p.serve(nil) })
+	c := in.config()
+	c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial4(ctx, network, addr)
+		return &hookConn{nc, func(s string) { longest = max(longest, len(s)) }}, err
+	}
+	_, err = newProvider(t, c).Send(t.Context(), mailer.Message{From: mailer.Address{Address: "a@books.example"}, Bcc: message(to...).To, Text: "x"})
+	require.NoError(t, err)
+	require.Greater(t, longest, 10_000)
+	require.Less(t, longest, 17_000)
 }
 
 func TestSendNeverSpeaksInClear(t *testing.T) {
@@ -211,6 +224,7 @@ func TestSendMailTooLargeForTheServer(t *testing.T) {
 	_, err := p.Send(t.Context(), m)
 	require.ErrorIs(t, err, mailer.KindTooLarge)
 	require.True(t, mailer.NotSent(err))
+	require.ErrorContains(t, err, "over the server's limit of 2000", "it is not even offered")
 	_, err = p.Send(t.Context(), message("ada@example.com"))
 	require.NoError(t, err)
 }
