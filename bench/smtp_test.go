@@ -25,6 +25,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/mime"
 	"github.com/seed355143d4/mailer/provider/smtp"
 )
 
@@ -191,6 +192,7 @@ var smtpWays = []struct {
 	name string
 	open func(port int, cfg *tls.Config, file []byte) (send func() error, end func(), err error)
 }{
+	{"bare-smtp", bareSMTP},
 	{"mailer-smtp", func(port int, cfg *tls.Config, file []byte) (func() error, func(), error) {
 		p, err := smtp.New(smtp.Config{Host: "localhost", Port: port, Username: "u", Password: "p", TLSConfig: cfg, MaxMessages: 1 << 30, Dial: dial4})
 		if err != nil {
@@ -230,6 +232,50 @@ var smtpWays = []struct {
 	}},
 }
 
+// bareSMTP is the floor: bytes made beforehand, on a kept connection, in two writes.
+func bareSMTP(port int, cfg *tls.Config, file []byte) (func() error, func(), error) {
+	m, err := mime.New(message(file), mime.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := dial4(context.Background(), "tcp", fmt.Sprintf("localhost:%d", port))
+	if err != nil {
+		return nil, nil, err
+	}
+	say := func(r *bufio.Reader, said []byte, answers int) error {
+		if _, err := c.Write(said); err != nil {
+			return err
+		}
+		for answers > 0 {
+			line, err := r.ReadSlice('\n')
+			if err != nil {
+				return err
+			}
+			if line[3] == ' ' {
+				answers--
+			}
+		}
+		return nil
+	}
+	r := bufio.NewReader(c)
+	if err := say(r, []byte("EHLO localhost\r\nSTARTTLS\r\n"), 3); err != nil {
+		return nil, nil, err
+	}
+	c = tls.Client(c, cfg)
+	r = bufio.NewReader(c)
+	if err := say(r, []byte("EHLO localhost\r\nAUTH PLAIN AHUAcA==\r\n"), 2); err != nil {
+		return nil, nil, err
+	}
+	envelope := []byte("MAIL FROM:<hello@example.com>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n")
+	data := append(m.Bytes(), ".\r\n"...)
+	return func() error {
+		if err := say(r, envelope, 3); err != nil {
+			return err
+		}
+		return say(r, data, 1)
+	}, func() { c.Close() }, nil
+}
+
 func dial4(ctx context.Context, network, addr string) (net.Conn, error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -260,6 +306,23 @@ func goMailMessage(m mailer.Message) (*gomail.Msg, error) {
 		}
 	}
 	return g, nil
+}
+
+// TestSMTP sends with every way, so that the benchmark compares ways that work.
+func TestSMTP(t *testing.T) {
+	port, cfg := startSMTP(t, time.Millisecond)
+	for _, way := range smtpWays {
+		send, end, err := way.open(port, cfg, make([]byte, 100_000))
+		if err != nil {
+			t.Fatalf("%s: %v", way.name, err)
+		}
+		for range 2 {
+			if err := send(); err != nil {
+				t.Errorf("%s: %v", way.name, err)
+			}
+		}
+		end()
+	}
 }
 
 // cpu is the time that this process has worked.

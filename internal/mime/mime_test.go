@@ -54,8 +54,10 @@ var cases = []struct {
 	{"unicode", with(func(m *mailer.Message) {
 		m.From.Name = "Zoë \"Z\" Ångström"
 		m.To = []mailer.Address{
-			{Name: "Доставка, ООО", Address: "amal@reader.example"}, {Name: "O'Hara, Ben (sales)", Address: "ben@reader.example"},
-			{Name: "=?utf-8?q?not_encoded?=", Address: "cy@reader.example"}, {Address: "dee@reader.example"},
+			{Name: "Доставка, ООО", Address: "amal@reader.example"},
+			{Name: "O'Hara, Ben (sales)", Address: "ben@reader.example"},
+			{Name: "=?utf-8?q?not_encoded?=", Address: "cy@reader.example"},
+			{Address: "dee@reader.example"},
 		}
 		m.Cc = []mailer.Address{{Address: `"a..b"@reader.example`}}
 		m.ReplyTo = []mailer.Address{{Name: "Hilfe", Address: "hilfe@books.example"}}

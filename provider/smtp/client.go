@@ -566,29 +566,23 @@ type dotWriter struct {
 
 func (d *dotWriter) Write(p []byte) (int, error) {
 	size := len(p)
-	if size == 0 {
-		return 0, nil
-	}
-	if d.lineStart && p[0] == '.' {
-		d.add([]byte("."))
-	}
-	d.lineStart = p[size-1] == '\n'
-	for {
-		i := bytes.Index(p, []byte("\n."))
-		if i < 0 {
-			break
+	for len(p) > 0 {
+		if d.lineStart && p[0] == '.' {
+			d.n++
+			_ = d.w.WriteByte('.') // a failure stays with w
 		}
-		d.add(p[:i+1])
-		d.add([]byte("."))
-		p = p[i+1:]
+		line := p
+		if i := bytes.Index(p, []byte("\n.")); i >= 0 {
+			line = p[:i+1]
+		}
+		d.n += int64(len(line))
+		if _, err := d.w.Write(line); err != nil {
+			return 0, err
+		}
+		d.lineStart = line[len(line)-1] == '\n'
+		p = p[len(line):]
 	}
-	return size, d.add(p)
-}
-
-func (d *dotWriter) add(p []byte) error {
-	n, err := d.w.Write(p)
-	d.n += int64(n)
-	return err
+	return size, nil
 }
 
 // end writes the final dot and all that is still buffered.

@@ -237,6 +237,7 @@ func TestSendOnABadDay(t *testing.T) {
 		})
 	}
 }
+
 func TestTheWholeDialogue(t *testing.T) {
 	// The server reads a whole group of commands before it answers any: with a
 	// client that waits for one answer too many, nothing would go on.
