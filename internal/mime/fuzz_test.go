@@ -49,6 +49,7 @@ func FuzzMIME(f *testing.F) {
 		f.Add(s, s, s, "a@example.com", "b@example.com", s, s, "a.txt", "text/plain", "cid1", "X-A", s, []byte(s))
 	}
 	f.Add("n", "s", "t", `"a..b"@example.com`, "ž@bücher.example", "h", "n", "Grüße.txt", "message/rfc822", "", ".x", strings.Repeat("x y", 300), []byte("A: b\r\n\r\n.\r\n"))
+	f.Add("n", "s", "t", "a@example.com", "b@example.com", "", "n", "n", "text/plain; charset=\"a b\"", "", "X", "a\tb", []byte("x"))
 	f.Add("n", "s", "--=_alternative_boundary\n", "a@example.com", "b@example.com", "--=_alternative_x", "n", "n", "", "", "X", "", []byte{})
 	f.Fuzz(func(t *testing.T, name, subject, text, from, to, html, toName, file, kind, cid, key, value string, content []byte) {
 		m := mailer.Message{

@@ -49,6 +49,8 @@ func TestNewRefusesABadConfig(t *testing.T) {
 			require.NotContains(t, err.Error(), "secret-word")
 		})
 	}
+	_, err = smtp.New(smtp.SES("", "AKIAEXAMPLE", "secret"))
+	require.ErrorContains(t, err, "Host", "a region is missing")
 	for _, host := range []string{"localhost", "127.0.0.1", "::1", "[::1]", "LOCALHOST"} {
 		c := good
 		c.Host, c.TLS = host, smtp.InsecurePlaintext

@@ -388,7 +388,7 @@ func isDomain(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 253 && s[0] != '-' && s[0] != '.'
+	return s != "" && len(s) <= 253 && s[0] != '-' && s[0] != '.' && !strings.Contains(s, "..")
 }
 
 // isLocalName takes what RFC 5321 §4.1.1.1 does: a domain, or [192.0.2.1], or
