@@ -328,6 +328,30 @@ func TestErrorsCarryTheWordsAndTheRequestID(t *testing.T) {
 	}, *e)
 }
 
+func TestAnswerThatBreaksOffBehindItsID(t *testing.T) {
+	for name, body := range map[string]io.Reader{
+		"lost":    io.MultiReader(strings.NewReader(`{"MessageId":"0100"}`), broken{}),
+		"endless": io.MultiReader(strings.NewReader(`{"MessageId":"0100"}`), strings.NewReader(strings.Repeat(" ", 1<<20))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := key
+			c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 200, Body: io.NopCloser(body)}, nil
+			})}
+			p, err := New(c)
+			require.NoError(t, err)
+			_, err = p.Send(t.Context(), registration)
+			require.ErrorIs(t, err, mailer.KindNetwork)
+			require.False(t, mailer.NotSent(err))
+		})
+	}
+}
+
+// broken is a connection that breaks.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
 func TestNewRefuses(t *testing.T) {
 	const secret = "secret0123456789"
 	good := Config{Region: "eu-west-1", AccessKeyID: "AKID", SecretAccessKey: secret}
