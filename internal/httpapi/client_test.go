@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -73,6 +72,8 @@ func TestTheRequestIsWhatTheAdapterAskedFor(t *testing.T) {
 		if r.Body != nil {
 			body, _ = io.ReadAll(r.Body)
 		}
+		require.Empty(t, r.Header.Get("X-Changed"))
+		require.Equal(t, "api.example.com", r.URL.Host)
 		r.Header.Set("X-Changed", "by middleware that should not")
 		r.URL.Host = "elsewhere.example"
 		return ok(), nil
@@ -244,6 +245,7 @@ func TestTriesAreCountedTogether(t *testing.T) {
 		"broken":                               {[]string{get, headers, broken}, true},
 		"two tries, no connection":             {[]string{get, get}, true},
 		"written, then refused, then broken":   {[]string{get, headers, whole, get, headers, broken}, false},
+		"written and broken in one try":        {[]string{get, headers, whole, headers, broken}, false},
 		"under way twice, one of them broken":  {[]string{get, headers, get, headers, broken}, false},
 		"broken, then a connection was sought": {[]string{get, headers, broken, get}, false},
 	} {
@@ -481,6 +483,7 @@ func TestTheSharedTransportIsTuned(t *testing.T) {
 	require.False(t, shared.TLSClientConfig.InsecureSkipVerify)
 	require.Positive(t, shared.TLSHandshakeTimeout)
 	require.Less(t, shared.IdleConnTimeout, time.Minute)
-	require.Less(t, shared.MaxResponseHeaderBytes, int64(math.MaxInt32))
+	require.Positive(t, shared.MaxResponseHeaderBytes, "0 would be 10 MB")
+	require.LessOrEqual(t, shared.MaxResponseHeaderBytes, int64(MaxBody))
 	require.NotNil(t, shared.Proxy)
 }
