@@ -49,7 +49,7 @@ type Spec struct {
 // Limits of patience. None of them is reached by a provider that works.
 const (
 	guard = 20 * time.Second // for any Send
-	grace = 10 * time.Second // for a Send whose context has ended
+	grace = 5 * time.Second  // for a Send whose context has ended
 )
 
 // errHung is what the suite says of a Send that did not return, or panicked.
