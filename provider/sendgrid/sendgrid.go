@@ -64,7 +64,6 @@ func New(c Config) (*Provider, error) {
 		BaseURL:    c.BaseURL,
 		HTTPClient: c.HTTPClient,
 		Header:     http.Header{"Authorization": {"Bearer " + c.APIKey}},
-		Secrets:    []string{c.APIKey},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sendgrid: Config.%w", err)

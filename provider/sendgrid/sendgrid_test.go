@@ -255,7 +255,7 @@ func TestAnswerOfNo(t *testing.T) {
 		require.Equal(t, "req-1", e.RequestID)
 		require.Empty(t, e.Code)
 	})
-	now := time.Now().Truncate(time.Second)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) // by the service's clock
 	for _, c := range []struct {
 		name, reset, retryAfter string
 		dated                   bool
@@ -313,4 +313,16 @@ func TestPrinting(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "sendgrid sendgrid sendgrid", fmt.Sprintf("%v %+v %#v", p, *p, p))
 	require.Equal(t, `sendgrid.Config{BaseURL: "https://api.eu.sendgrid.com"}`, fmt.Sprintf("%+v", Config{APIKey: key, BaseURL: BaseURLEU}))
+}
+
+func TestNewKeepsNothingThatCanChange(t *testing.T) {
+	templates := map[string]string{"welcome": "d-1"}
+	p, service := capture(t, Config{APIKey: key, Templates: templates})
+	templates["welcome"] = "d-2"
+	_, err := p.Send(t.Context(), mailer.Message{
+		From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "ada@example.com"}},
+		Template: mailer.Template{ID: "welcome"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "d-1", decode(t, service.body).TemplateID)
 }
