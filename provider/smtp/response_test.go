@@ -127,6 +127,17 @@ func TestReadReply(t *testing.T) {
 	}
 }
 
+func TestReplyIsBounded(t *testing.T) {
+	for _, wire := range []string{
+		strings.Repeat("250-x\r\n", maxReplyLines) + "250 x\r\n",
+		"250 " + strings.Repeat("x", maxReplyLine) + "\r\n",
+	} {
+		c := &conn{br: bufio.NewReaderSize(strings.NewReader(wire), maxReplyLine)}
+		_, err := c.readReply()
+		require.ErrorIs(t, err, errTooLong)
+	}
+}
+
 func TestErrorsAreCleanAndBounded(t *testing.T) {
 	s := &session{username: "u", password: "hunter2"}
 	e := s.refused(auth, reply{code: 535, text: "no:\nhunter2 aHVudGVyMg== AHUAaHVudGVyMg== \x1b[2J\xff\u2028" + strings.Repeat("é", 600)})
