@@ -53,8 +53,10 @@ func (r *Response) RetryAfter() time.Duration {
 
 func retryAfter(value, date string, now func() time.Time) time.Duration {
 	value = strings.TrimSpace(value)
-	if n, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		// Out of range, n is the nearest number that is not.
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) && strings.TrimLeft(value[1:], "0123456789") == "" {
+		// Out of range, n is the nearest number that is not. What follows the
+		// digits was not looked at then.
 		return time.Duration(min(max(n, 0), int64(MaxRetryAfter/time.Second))) * time.Second
 	}
 	t, err := http.ParseTime(value)

@@ -42,7 +42,6 @@ func checkString(t *testing.T, s string) {
 	require.NoError(t, json.Unmarshal(got, &a), "%q", got)
 	require.NoError(t, json.Unmarshal(want, &b))
 	require.Equal(t, b, a)
-	require.LessOrEqual(t, len(got), len(want))
 }
 
 func TestAppendValueLeavesHTMLAsItIs(t *testing.T) {
