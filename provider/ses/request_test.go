@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -103,7 +104,7 @@ func decode(t require.TestingT, body []byte) (w wire) {
 	return w
 }
 
-var words1 = new(stdmime.WordDecoder)
+var decoder = new(stdmime.WordDecoder)
 
 // people parses mailboxes.
 func people(t require.TestingT, list []string) (all []mailer.Address) {
@@ -125,7 +126,7 @@ func values(t require.TestingT, list []pair) map[string]string {
 		require.NotContains(t, all, h.Name, "a header stands twice")
 		require.Regexp(t, `^[!-9;-@A-~]{1,126}$`, h.Name)
 		require.Regexp(t, `^[ -~]{0,870}$`, h.Value)
-		value, err := words1.DecodeHeader(h.Value)
+		value, err := decoder.DecodeHeader(h.Value)
 		require.NoError(t, err)
 		all[h.Name] = value
 	}
@@ -208,14 +209,14 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, body []
 	}
 	require.Nil(t, w.Content.Raw)
 	require.Nil(t, w.Content.Template)
-	utf8 := func(data string) content {
+	inUTF8 := func(data string) content {
 		if data == "" {
 			return content{}
 		}
 		return content{data, "UTF-8"}
 	}
 	require.Equal(t, content{m.Subject, "UTF-8"}, s.Subject)
-	require.Equal(t, []content{utf8(m.Text), utf8(m.HTML)}, []content{s.Body.Text, s.Body.Html})
+	require.Equal(t, []content{inUTF8(m.Text), inUTF8(m.HTML)}, []content{s.Body.Text, s.Body.Html})
 	require.LessOrEqual(t, len(s.Headers), 15)
 	require.Equal(t, wanted(m), values(t, s.Headers))
 	require.Len(t, s.Attachments, len(m.Attachments))
@@ -243,11 +244,11 @@ func requireMIME(t require.TestingT, m mailer.Message, data []byte) {
 		require.NotContains(t, string(data), a.Address)
 	}
 	for name, value := range wanted(m) {
-		decoded, err := words1.DecodeHeader(got.Header.Get(name))
+		decoded, err := decoder.DecodeHeader(got.Header.Get(name))
 		require.NoError(t, err)
 		require.Equal(t, value, decoded, "%s", name)
 	}
-	subject, err := words1.DecodeHeader(got.Header.Get("Subject"))
+	subject, err := decoder.DecodeHeader(got.Header.Get("Subject"))
 	require.NoError(t, err)
 	require.Equal(t, m.Subject, subject)
 
@@ -330,6 +331,21 @@ func TestRequestGivesTheMessageBack(t *testing.T) {
 		}
 	})
 	require.NotZero(t, raw, "no message was drawn that goes as a MIME text")
+}
+
+func TestEncodedWords(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := line(1, 200).Draw(t, "text")
+		var decoded strings.Builder
+		for word := range strings.SplitSeq(words(s), " ") {
+			require.LessOrEqual(t, len(word), 75, "RFC 2047, section 2")
+			d, err := decoder.Decode(word)
+			require.NoError(t, err)
+			require.True(t, utf8.ValidString(d), "a character is split between words: RFC 2047, section 5")
+			decoded.WriteString(d)
+		}
+		require.Equal(t, s, decoded.String())
+	})
 }
 
 func FuzzRequest(f *testing.F) {
