@@ -83,6 +83,15 @@ var cases = []struct {
 		}
 		m.Unsubscribe = mailer.Unsubscribe{URL: "https://books.example/u/token", Mailto: "leave@books.example"}
 	})},
+	{"lines that are too long", with(func(m *mailer.Message) {
+		m.Subject = strings.Repeat("x", 2000)
+		m.Text = strings.Repeat("x", 999) + "\n"
+	})},
+	{"mails that are not 7bit", with(func(m *mailer.Message) {
+		for _, content := range []string{"Subject: Grüße\r\n\r\n", "A: b\n\n.\n", "A: b\r\n\r\n" + strings.Repeat("x", 999) + "\r\n", "A: b\r\n\r\nno end", "A: \x00\r\n"} {
+			m.Attachments = append(m.Attachments, mailer.Attachment{Name: "old.eml", ContentType: "Message/RFC822", Content: []byte(content)})
+		}
+	})},
 	{"odd lines", with(func(m *mailer.Message) {
 		m.Text = ".\r\n..\n\rFrom here\x0b\n" + strings.Repeat("long ", 300)
 	})},

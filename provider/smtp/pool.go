@@ -63,13 +63,10 @@ func (p *pool) drop() { <-p.slots }
 
 // put gives a connection and its slot back.
 func (p *pool) put(c *conn) {
-	p.mu.Lock()
-	closed := p.closed
-	p.mu.Unlock()
 	switch {
 	case c.dead:
 		c.close()
-	case closed || p.idleTimeout < 0 || c.messages >= p.maxMessages:
+	case p.idleTimeout < 0 || c.messages >= p.maxMessages:
 		c.quit()
 	default:
 		select {

@@ -271,9 +271,9 @@ func (p *Provider) Verify(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections that are idle, and makes that none is kept from now
-// on: one in use is closed when its message is done. Sends still work after Close,
-// each with a connection of its own. It always returns nil.
+// Close closes the connections that are idle, and makes that none is kept idle from
+// now on: one in use is closed when no message waits for it. Sends still work after
+// Close. It always returns nil.
 func (p *Provider) Close() error {
 	p.pool.close()
 	return nil
