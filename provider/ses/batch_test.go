@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 	"github.com/stretchr/testify/require"
 
@@ -50,10 +52,14 @@ type bulkService struct {
 	// bulk changes the results of a call, or breaks it off.
 	bulk func(call bulkWire, results []string) ([]string, error)
 	wait time.Duration
+	keys keys // instead of the key
 }
 
 func (s *bulkService) provider(t *testing.T) *Provider {
 	c := key
+	if s.keys != nil {
+		c = Config{Region: key.Region, Credentials: s.keys}
+	}
 	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		s.mu.Lock()
 		s.running++
@@ -396,7 +402,11 @@ func TestBatchSendsSeveralAtATime(t *testing.T) {
 
 func TestBatchStopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &bulkService{wait: time.Second}
+		var asked atomic.Int32
+		s := &bulkService{wait: time.Second, keys: func(context.Context) (aws.Credentials, error) {
+			asked.Add(1)
+			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}, nil
+		}}
 		p := s.provider(t)
 		ms := personal(200)
 		for i := range ms[:150] {
@@ -413,6 +423,7 @@ func TestBatchStopsWithItsContext(t *testing.T) {
 		}
 		require.Len(t, s.singles, 128)
 		require.Empty(t, s.calls)
+		require.Equal(t, int32(128), asked.Load(), "credentials were asked for in vain")
 	})
 }
 

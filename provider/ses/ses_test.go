@@ -284,6 +284,7 @@ func refusals() []providertest.Refusal {
 		{400, "ValidationException", "Too long.", mailer.KindRejected, false},
 		{404, "MalformedQueryString", "Malformed.", mailer.KindRejected, false},
 		{413, "RequestEntityTooLarge", "Too large.", mailer.KindTooLarge, false},
+		{302, "MessageRejected", "Elsewhere.", mailer.KindUnknown, true},
 		// Another name: by the status.
 		{400, "NewException", "New.", mailer.KindRejected, false},
 		{401, "NewException", "New.", mailer.KindUnauthorized, false},
