@@ -44,17 +44,12 @@ func (p *Provider) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.
 	calls := p.calls(ms, results)
 	adapter.Each(len(calls), inFlight, func(i int) {
 		call := calls[i].items
-		switch err := ctx.Err(); {
-		case err != nil:
-			for _, it := range call {
-				results[it.at].Err = &mailer.Error{Provider: provider, Kind: mailer.KindOf(err), NotSent: true, Err: err}
-			}
-		case len(call) == 1:
-			r := &results[call[0].at]
-			r.Receipt, r.Err = p.send(ctx, &call[0].request)
-		default:
+		if len(call) > 1 {
 			p.sendBulk(ctx, call, results)
+			return
 		}
+		r := &results[call[0].at]
+		r.Receipt, r.Err = p.send(ctx, &call[0].request)
 	})
 	return results
 }
