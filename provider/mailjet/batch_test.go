@@ -303,6 +303,27 @@ func TestBatchKeepsCallsSmall(t *testing.T) {
 		requireOwn(t, ms, p.SendBatch(t.Context(), ms))
 		require.Equal(t, []int{1, 1, 1, 1}, s.lens())
 	})
+	t.Run("and shares in them what it could not share before", func(t *testing.T) {
+		s := &bulkService{}
+		p := s.provider(t)
+		ms := many(4)
+		for i := range ms {
+			ms[i].Text, ms[i].HTML = fmt.Sprint("Text ", i/2), fmt.Sprint("<p>", i/2)
+			ms[i].Attachments = []mailer.Attachment{
+				{Name: "a.bin", Content: bytes.Repeat([]byte{byte(i / 2)}, 7<<18)}, {Name: "b.png", ContentID: "b", Content: []byte("b")},
+			}
+		}
+		requireOwn(t, ms, p.SendBatch(t.Context(), ms))
+		require.Equal(t, []int{2, 2}, s.lens())
+		for i, c := range s.calls {
+			require.NotNil(t, c.Globals)
+			require.Less(t, s.sizes[i], 3<<20)
+			for _, w := range merged(t, c) {
+				at := slices.IndexFunc(ms, func(m mailer.Message) bool { return m.ID == w.CustomID })
+				requireMessage(t, ms[at], mailer.Receipt{ID: w.CustomID}, w)
+			}
+		}
+	})
 	t.Run("but a large message goes by itself", func(t *testing.T) {
 		s := &bulkService{}
 		p := s.provider(t)
@@ -397,14 +418,15 @@ func TestBatchThatIsRefusedAsAWhole(t *testing.T) {
 		answer providertest.Answer
 		kind   mailer.Kind
 	}{
-		"a code at the root":              {root(400, 400, "mj-0002", "Malformed JSON."), mailer.KindRejected},
-		"a code at the root of a success": {root(200, 400, "mj-0011", "Too large."), mailer.KindTooLarge},
-		"a status at the root":            {providertest.JSON(400, `{"ErrorInfo":"","ErrorMessage":"No.","StatusCode":400}`), mailer.KindRejected},
-		"bad keys":                        {providertest.JSON(401, `{"StatusCode":401,"ErrorMessage":"No."}`), mailer.KindUnauthorized},
-		"bad keys without a word":         {providertest.Answer{Status: 401}, mailer.KindUnauthorized},
-		"a rate limit":                    {providertest.Answer{Status: 429, Body: "Rate limit exceeded"}, mailer.KindRateLimited},
-		"a limit of a proxy":              {providertest.Answer{Status: 413, Body: "<html>"}, mailer.KindTooLarge},
-		"a wrong address":                 {providertest.Answer{Status: 404, Body: "<html>"}, mailer.KindRejected},
+		"a code at the root":                {root(400, 400, "mj-0002", "Malformed JSON."), mailer.KindRejected},
+		"a code at the root of a success":   {root(200, 400, "mj-0011", "Too large."), mailer.KindTooLarge},
+		"a code at the root, and no status": {providertest.JSON(400, `{"ErrorCode":"mj-0002"}`), mailer.KindRejected},
+		"a status at the root":              {providertest.JSON(400, `{"ErrorInfo":"","ErrorMessage":"No.","StatusCode":400}`), mailer.KindRejected},
+		"bad keys":                          {providertest.JSON(401, `{"StatusCode":401,"ErrorMessage":"No."}`), mailer.KindUnauthorized},
+		"bad keys without a word":           {providertest.Answer{Status: 401}, mailer.KindUnauthorized},
+		"a rate limit":                      {providertest.Answer{Status: 429, Body: "Rate limit exceeded"}, mailer.KindRateLimited},
+		"a limit of a proxy":                {providertest.Answer{Status: 413, Body: "<html>"}, mailer.KindTooLarge},
+		"a wrong address":                   {providertest.Answer{Status: 404, Body: "<html>"}, mailer.KindRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &bulkService{answer: func(wire, []string) (providertest.Answer, error) { return c.answer, nil }}
@@ -440,6 +462,17 @@ func TestBatchWithALostAnswer(t *testing.T) {
 			require.NotSame(t, results[50].Err, r.Err, "an error is shared")
 		}
 	}
+}
+
+func TestAnAnswerThatBreaksOffIsNone(t *testing.T) {
+	c := keys
+	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		whole := strings.NewReader(`{"Messages":[{"Status":"success","CustomID":"m0"}]}`)
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(io.MultiReader(whole, broken{}))}, nil
+	})}
+	p, err := New(c)
+	require.NoError(t, err)
+	requireUnknown(t, p.SendBatch(t.Context(), many(1))[0], mailer.KindNetwork)
 }
 
 func TestBatchWhereOneIsWrong(t *testing.T) {

@@ -229,7 +229,9 @@ func refusals() []providertest.Refusal {
 		{"send-0016", 400, "TemplateLanguage missing.", "", mailer.KindRejected},
 		// Of codes that are not documented the status of the entry decides.
 		{"mj-9999", 400, "New.", "", mailer.KindRejected},
+		{"mj-9999", 400, "The sender is over its quota.", "", mailer.KindRejected},
 		{"mj-9999", 401, "New.", "", mailer.KindUnauthorized},
+		{"mj-9999", 401, "The sender is new.", "", mailer.KindUnauthorized},
 		{"mj-9999", 403, "New.", "", mailer.KindUnauthorized},
 		{"mj-9999", 403, "The sender is new.", "", mailer.KindSender},
 		{"mj-9999", 403, "Over quota.", "", mailer.KindQuota},
@@ -244,6 +246,9 @@ func refusals() []providertest.Refusal {
 		entry := refused(c.code, c.status, c.message, about...)
 		add(name+" with the status of the code", c.kind, true, c.code, entries(c.status, entry))
 		add(name+" with the status of success", c.kind, true, c.code, entries(200, entry))
+		if c.code != "mj-9999" {
+			add(name+" without its status", c.kind, true, c.code, entries(400, refused(c.code, 0, c.message, about...)))
+		}
 		if c.about == "" {
 			add(name+" for the whole call", c.kind, true, c.code, root(c.status, c.status, c.code, c.message))
 			add(name+" for the whole call with the status of success", c.kind, true, c.code, root(200, c.status, c.code, c.message))

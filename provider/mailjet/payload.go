@@ -57,15 +57,15 @@ func encode(rs []*request) (body httpapi.Body, size int, err error) {
 	}
 	for _, r := range rs {
 		info := &r.info
-		if shared.any() {
-			own := r.info
+		if len(rs) > 1 || len(r.message.Attachments) > 0 {
+			own := r.info // r may be encoded again, in a smaller call
 			info = &own
-			if shared.text {
-				own.TextPart = ""
-			}
-			if shared.html {
-				own.HTMLPart = ""
-			}
+		}
+		if shared.text {
+			info.TextPart = ""
+		}
+		if shared.html {
+			info.HTMLPart = ""
 		}
 		if !shared.files {
 			attach(info, r.message.Attachments, &files)
@@ -106,10 +106,9 @@ func sameFile(a, b mailer.Attachment) bool {
 	return a.Name == b.Name && a.ContentType == b.ContentType && a.ContentID == b.ContentID && bytes.Equal(a.Content, b.Content)
 }
 
-// attach sets the files, their contents as placeholders which files replaces with
+// attach adds the files to a message without any, their contents as placeholders which files replaces with
 // base64. Their types were checked before.
 func attach(m *message, as []mailer.Attachment, files *httpapi.Files) {
-	m.Attachments, m.InlinedAttachments = nil, nil
 	if len(as) == 0 {
 		return
 	}
