@@ -48,7 +48,7 @@ type item struct {
 // calls sorts the messages into calls. The results of those that are refused before
 // any traffic are set.
 func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) (calls [][]item) {
-	bytes := 0 // in the last call
+	size := 0 // of the last call
 	for i, m := range ms {
 		r, err := p.request(m)
 		if err != nil {
@@ -56,13 +56,13 @@ func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) (calls []
 			continue
 		}
 		last := len(calls) - 1
-		if last < 0 || len(calls[last]) == maxBatch || bytes+r.size > maxBytes {
-			calls, bytes = append(calls, nil), 0
+		if last < 0 || len(calls[last]) == maxBatch || size+r.size > maxBytes {
+			calls, size = append(calls, nil), 0
 			last++
 		}
 		r.body = httpapi.Body{} // the call's is made when it is sent
 		calls[last] = append(calls[last], item{i, &r})
-		bytes += r.size
+		size += r.size
 	}
 	return calls
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/seed355143d4/mailer"
@@ -136,8 +137,6 @@ func merge(m *mailer.Message) (fields []field, err error) {
 		return nil, nil
 	}
 	switch {
-	case len(m.To) == 0:
-		return nil, adapter.Unsupported(provider, "To", "SocketLabs fills a template for recipients in To")
 	case len(m.Cc) > 0:
 		return nil, adapter.Unsupported(provider, "Cc", "SocketLabs fills a template for recipients in To only")
 	case len(m.Bcc) > 0:
@@ -150,6 +149,9 @@ func merge(m *mailer.Message) (fields []field, err error) {
 		if err != nil {
 			return nil, adapter.Invalid("Template.Data", err)
 		}
+		if s, ok := m.Template.Data[key].(string); !utf8.ValidString(key) || ok && !utf8.ValidString(s) {
+			return nil, adapter.Invalid(where, errors.New("has malformed UTF-8"))
+		}
 		value := string(text)
 		switch text[0] {
 		case '"':
@@ -159,7 +161,7 @@ func merge(m *mailer.Message) (fields []field, err error) {
 		}
 		// Whether the case of a name matters is not documented.
 		name := strings.ToLower(key)
-		if key == "" || strings.Contains(key, "%") || names[name] {
+		if key == "" || strings.ContainsFunc(key, notInField) || names[name] {
 			return nil, adapter.Unsupported(provider, where, "not the name of a field of its own at SocketLabs")
 		}
 		names[name] = true
@@ -167,6 +169,9 @@ func merge(m *mailer.Message) (fields []field, err error) {
 	}
 	return fields, literal(m, fields)
 }
+
+// notInField says whether a field's name cannot have r.
+func notInField(r rune) bool { return r == '%' || unicode.IsControl(r) }
 
 // literal refuses text in which merging could find a field that nobody meant.
 func literal(m *mailer.Message, fields []field) (err error) {

@@ -419,6 +419,7 @@ func TestMerging(t *testing.T) {
 		"null":                         {func(m *mailer.Message) { m.Template.Data["x"] = nil }, `Template.Data["x"]`},
 		"a field without a name":       {func(m *mailer.Message) { m.Template.Data[""] = "" }, `Template.Data[""]`},
 		"a field's name with the mark": {func(m *mailer.Message) { m.Template.Data["a%"] = "" }, `Template.Data["a%"]`},
+		"a field's name of two lines":  {func(m *mailer.Message) { m.Template.Data["a\nb"] = "" }, `Template.Data["a\nb"]`},
 		"the recipient's address":      {func(m *mailer.Message) { m.Template.Data["DELIVERYaddress"] = "" }, `Template.Data["DELIVERYaddress"]`},
 		"the recipient's name":         {func(m *mailer.Message) { m.Template.Data["RecipientName"] = "" }, `Template.Data["RecipientName"]`},
 		"two fields but for the case":  {func(m *mailer.Message) { m.Template.Data["link"] = "" }, `Template.Data["link"]`},
@@ -447,6 +448,16 @@ func TestMerging(t *testing.T) {
 			require.Equal(t, c.field, e.Field)
 			require.True(t, e.NotSent)
 			require.Equal(t, "socketlabs", e.Provider)
+		})
+	}
+	for name, data := range map[string]map[string]any{
+		"a field's name that is not UTF-8": {"\x80": ""},
+		"a value that is not UTF-8":        {"x": "\xff"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := p.Check(template(data))
+			require.ErrorIs(t, err, mailer.KindInvalid)
+			require.Contains(t, err.(*mailer.Error).Field, "Template.Data[")
 		})
 	}
 	t.Run("without data nothing is merged, so everything is carried", func(t *testing.T) {

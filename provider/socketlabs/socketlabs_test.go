@@ -81,6 +81,7 @@ func TestConformance(t *testing.T) {
 			"amp beside template":       mailer.KindUnsupported,
 			"control in mailing":        mailer.KindInvalid,
 			"control in amp":            mailer.KindInvalid,
+			"malformed amp":             mailer.KindInvalid,
 			"data that is no JSON":      mailer.KindInvalid,
 			"51 recipients":             mailer.KindTooLarge,
 			"large file":                mailer.KindTooLarge,
@@ -122,6 +123,7 @@ func TestConformance(t *testing.T) {
 			{Name: "amp beside template", Message: template(func(m *mailer.Message) { m.Extras = []mailer.Extra{&Extra{AMP: "x"}} })},
 			{Name: "control in mailing", Message: message(func(m *mailer.Message) { m.Extras = []mailer.Extra{Extra{MailingID: "a\nb"}} })},
 			{Name: "control in amp", Message: message(func(m *mailer.Message) { m.Extras = []mailer.Extra{Extra{AMP: "a\x00b"}} })},
+			{Name: "malformed amp", Message: message(func(m *mailer.Message) { m.Extras = []mailer.Extra{Extra{AMP: "a\xff"}} })},
 			{Name: "data that is no JSON", Message: template(func(m *mailer.Message) { m.Template.Data["f"] = make(chan int) })},
 			{Name: "51 recipients", Message: message(func(m *mailer.Message) { m.Bcc = people(50) })},
 			{Name: "large file", Message: message(func(m *mailer.Message) {
