@@ -343,6 +343,10 @@ func TestRequestDetails(t *testing.T) {
 		require.Equal(t, []string{apiKey, secretKey}, []string{service.user, service.password})
 		_, service = send(t, Config{BaseURL: BaseURLUS}, minimal)
 		require.Equal(t, "https://api.us.mailjet.com/v3.1/send", service.url)
+		p, service := capture(t, Config{APIKey: apiKey, SecretKey: "???>>>~~~"})
+		_, err := p.Send(t.Context(), minimal)
+		require.NoError(t, err)
+		require.Equal(t, "???>>>~~~", service.password)
 	})
 	t.Run("the whole request", func(t *testing.T) {
 		m := minimal
