@@ -278,10 +278,16 @@ func TestBatchKeepsCallsSmall(t *testing.T) {
 		p := s.provider(t)
 		ms := many(10)
 		for i := range ms {
-			ms[i].HTML = fmt.Sprint(i) + strings.Repeat("<", 1<<20)
+			ms[i].Text, ms[i].HTML = "The text.", fmt.Sprint(i)+strings.Repeat("<", 1<<20)
 		}
 		requireOwn(t, ms, p.SendBatch(t.Context(), ms))
 		require.Equal(t, []int{2, 2, 3, 3}, s.lens())
+		for _, c := range s.calls {
+			for _, w := range merged(t, c) {
+				at := slices.IndexFunc(ms, func(m mailer.Message) bool { return m.ID == w.CustomID })
+				requireMessage(t, ms[at], mailer.Receipt{ID: w.CustomID}, w)
+			}
+		}
 	})
 	t.Run("by what texts take on the wire", func(t *testing.T) {
 		s := &bulkService{}

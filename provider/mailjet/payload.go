@@ -57,7 +57,7 @@ func encode(rs []*request) (body httpapi.Body, size int, err error) {
 	}
 	for _, r := range rs {
 		info := &r.info
-		if len(rs) > 1 || len(r.message.Attachments) > 0 {
+		if len(rs) > 1 {
 			own := r.info // r may be encoded again, in a smaller call
 			info = &own
 		}
