@@ -192,7 +192,7 @@ func TestBatchLosesOneAnswer(t *testing.T) {
 	})}
 	p, err := New(Config{ServerID: 12345, APIKey: key, HTTPClient: client})
 	require.NoError(t, err)
-	ms := batch(25)
+	ms, seen := batch(25), map[error]bool{}
 	for i, r := range p.SendBatch(t.Context(), ms) {
 		if i < 10 || i >= 20 {
 			requireTaken(t, ms[i], r)
@@ -201,6 +201,8 @@ func TestBatchLosesOneAnswer(t *testing.T) {
 		require.ErrorIs(t, r.Err, mailer.KindNetwork)
 		require.ErrorIs(t, r.Err, lost)
 		require.False(t, mailer.NotSent(r.Err))
+		require.False(t, seen[r.Err], "two messages share an error")
+		seen[r.Err] = true
 	}
 }
 

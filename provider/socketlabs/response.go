@@ -151,7 +151,7 @@ func (a *answer) read(text []byte, n int) (err error) {
 	a.results = make([]*result, n)
 	ok := adapter.Elements(text, func(value []byte) {
 		r, index := new(result), ""
-		ok := adapter.Members(value, func(name, value []byte) {
+		adapter.Members(value, func(name, value []byte) {
 			switch {
 			case is(name, "Index"):
 				index = string(value)
@@ -164,14 +164,11 @@ func (a *answer) read(text []byte, n int) (err error) {
 			}
 		})
 		at, wrong := strconv.Atoi(index)
-		switch {
-		case !ok:
-			err = errors.New("the answer's MessageResults are malformed")
-		case wrong != nil || at < 0 || at >= n || a.results[at] != nil:
+		if wrong != nil || at < 0 || at >= n || a.results[at] != nil {
 			err = errors.New("the answer's MessageResults do not fit the messages")
-		default:
-			a.results[at] = r
+			return
 		}
+		a.results[at] = r
 	})
 	if !ok {
 		err = errors.New("the answer's MessageResults are not a list")

@@ -269,7 +269,7 @@ func refusals() []providertest.Refusal {
 	return list
 }
 
-// answer reads an answer to m.
+// answerTo reads an answer to m.
 func answerTo(t *testing.T, m mailer.Message, status int, body string) (mailer.Receipt, error) {
 	t.Helper()
 	p, err := New(Config{ServerID: 12345, APIKey: key})
@@ -304,6 +304,7 @@ func TestAnswerOfYes(t *testing.T) {
 		{"but to a blind copy", warns(refuses("Warning", "cleo@example.com")), three, []string{"cleo@example.com"}},
 		{"with one refused twice", warns(refuses("Warning", "ben@example.com", "Ben@example.com", "ada@example.com")), three, []string{"ben@example.com", "Ada@example.com"}},
 		{"with a stranger refused", warns(refuses("Warning", "who@example.com")), three, []string{"who@example.com"}},
+		{"with as many strangers as recipients", warns(refuses("Warning", "who@example.com", "why@example.com", "how@example.com")), three, []string{"who@example.com", "why@example.com", "how@example.com"}},
 		{"by an old name", strings.Replace(warns(refuses("Warning", "ben@example.com")), "AddressResults", "AddressResult", 1), three, []string{"ben@example.com"}},
 		{"with one called accepted", strings.Replace(warns(refuses("Warning", "ben@example.com")), "false", "true", 1), three, nil},
 		{"with a new reason", strings.Replace(warns(refuses("Warning", "ben@example.com")), "InvalidAddress", "New", 1), three, []string{"ben@example.com"}},
@@ -337,7 +338,7 @@ func TestAnswerOfYes(t *testing.T) {
 	})
 }
 
-func TestAnswerOfNoNamesWhatTheSupportAsksFor(t *testing.T) {
+func TestAnswerOfNoTellsWhatIsKnown(t *testing.T) {
 	m := providertest.Messages()[0].Message
 	_, err := answerTo(t, m, 500, `{"ErrorCode":"InternalError","TransactionReceipt":"`+strings.Repeat("r", 500)+"\\n"+key+`"}`)
 	e, _ := errors.AsType[*mailer.Error](err)
@@ -346,6 +347,18 @@ func TestAnswerOfNoNamesWhatTheSupportAsksFor(t *testing.T) {
 	e, _ = errors.AsType[*mailer.Error](err)
 	require.Equal(t, "t-1", e.RequestID)
 	require.Equal(t, "ada@example.com (InvalidAddress), ben@example.com (InvalidAddress)", e.Message)
+	for body, words := range map[string]string{
+		"":                        "not a JSON object",
+		"{}":                      "no ErrorCode",
+		says(200, "Warning").Body: "does not say of what",
+		warns(`{"Index":9}`):      "do not fit",
+		warns(`7`):                "do not fit",
+		`{"ErrorCode":"Warning","MessageResults":7}`: "not a list",
+	} {
+		_, err = answerTo(t, m, 200, body)
+		e, _ = errors.AsType[*mailer.Error](err)
+		require.ErrorContains(t, e.Err, words)
+	}
 	_, err = answerTo(t, m, 403, "<html>Blocked</html>")
 	e, _ = errors.AsType[*mailer.Error](err)
 	require.Equal(t, "<html>Blocked</html>", e.Message)
