@@ -134,8 +134,10 @@ func TestBatchAnswers(t *testing.T) {
 		"yes to all":              {200, yes200, all(taken)},
 		"no to the second":        {200, warns(result(1, "InvalidFrom", "")), []outcome{taken, {kind: mailer.KindSender, code: "InvalidFrom"}, taken}},
 		"no to two, in any order": {200, warns(result(2, "NoValidRecipients", "ben2@example.com") + "," + result(0, "InvalidAttachment", "")), []outcome{{kind: mailer.KindRejected, code: "InvalidAttachment"}, taken, {kind: mailer.KindRecipient, code: "NoValidRecipients"}}},
-		"no to a recipient, no to a message": {200, warns(result(0, "Warning", "BEN0@example.com") + "," + result(2, "MessageTooLarge", "")),
-			[]outcome{{rejected: "ben0@example.com"}, taken, {kind: mailer.KindTooLarge, code: "MessageTooLarge"}}},
+		"no to a recipient, no to a message": {
+			200, warns(result(0, "Warning", "BEN0@example.com") + "," + result(2, "MessageTooLarge", "")),
+			[]outcome{{rejected: "ben0@example.com"}, taken, {kind: mailer.KindTooLarge, code: "MessageTooLarge"}},
+		},
 		"a new no":                        {200, warns(result(1, "New", "")), []outcome{taken, {kind: mailer.KindUnknown, sent: true, code: "New"}, taken}},
 		"no to the whole call":            {200, says(200, "OverQuota").Body, all(outcome{kind: mailer.KindQuota, code: "OverQuota"})},
 		"no to the number of messages":    {200, says(200, "TooManyMessages").Body, all(outcome{kind: mailer.KindRejected, code: "TooManyMessages"})},
