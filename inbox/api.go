@@ -66,8 +66,9 @@ type jsonTrack struct {
 }
 
 type jsonTemplate struct {
-	ID   string         `json:"id"`
-	Data map[string]any `json:"data,omitempty"`
+	ID        string          `json:"id"`
+	Data      json.RawMessage `json:"data,omitempty"`
+	DataError string          `json:"data_error,omitempty"` // why Data has no JSON form
 }
 
 func toJSON(e *entry) jsonMessage {
@@ -92,7 +93,14 @@ func toJSON(e *entry) jsonMessage {
 		j.Track = &jsonTrack{Opens: switchName(t.Opens), Clicks: switchName(t.Clicks)}
 	}
 	if m.Template.ID != "" || m.Template.Data != nil {
-		j.Template = &jsonTemplate{ID: m.Template.ID, Data: m.Template.Data}
+		j.Template = &jsonTemplate{ID: m.Template.ID}
+		if m.Template.Data != nil {
+			data, err := json.Marshal(m.Template.Data)
+			if err != nil {
+				j.Template.DataError = err.Error()
+			}
+			j.Template.Data = data
+		}
 	}
 	if !m.SendAt.IsZero() {
 		j.SendAt = &m.SendAt
@@ -128,8 +136,7 @@ func switchName(s mailer.Switch) string {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		// Only Template.Data can hold what JSON has no form for.
-		status, b = http.StatusInternalServerError, []byte(`{"error":"the template data of a message has no JSON form"}`)
+		status, b = http.StatusInternalServerError, []byte(`{"error":"no JSON form"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -171,7 +171,7 @@ func TestBrowserRunsNothingOfAHostileMail(t *testing.T) {
 			<form action="OUT/form"><input autofocus onfocus="this.form.submit()"></form>
 			<details open ontoggle="top.hacked = 1"><summary>x</summary></details>`),
 		Attachments: []mailer.Attachment{
-			{Name: `<script>top.hacked = 1</script>"><img src=x onerror=top.hacked=1>.svg`, ContentType: "image/svg+xml", Content: []byte(attack)},
+			{Name: `<script>top.hacked = 1<script>"><img src=x onerror=top.hacked=1>.svg`, ContentType: "image/svg+xml", Content: []byte(attack)},
 			{Name: "logo.png", ContentType: "image/png", ContentID: "logo", Content: pixel},
 			{Name: "vector.svg", ContentType: "image/svg+xml", ContentID: "vector", Content: []byte(evil(
 				`<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="top.hacked = 1; fetch('OUT/svg')"><script>top.hacked = 1; fetch('OUT/svgscript')</script><rect width="40" height="40"/></svg>`))},
@@ -266,9 +266,9 @@ func TestScreenshots(t *testing.T) {
 			m.Track.Opens = mailer.Off
 			m.Attachments = []mailer.Attachment{
 				{Name: "welcome.pdf", ContentType: "application/pdf", Content: make([]byte, 1<<21)},
-				{Name: "logo.svg", ContentType: "image/svg+xml", ContentID: "logo", Content: []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="120" height="36"><rect width="120" height="36" rx="8" fill="#2457c9"/><text x="60" y="24" font-family="sans-serif" font-size="17" fill="#fff" text-anchor="middle">Example</text></svg>`)},
+				{Name: "logo.png", ContentType: "image/png", ContentID: "logo", Content: pixel},
 			}
-			m.HTML = `<!doctype html><body style="font:16px/1.6 sans-serif;max-width:34em;margin:2.5em auto;padding:0 1.5em;color:#222"><p><img alt="Example" src="cid:logo"></p><h1 style="font-size:24px">Welcome, Ada</h1><p>Please confirm your address, and you are in.</p><p><a href="https://app.example.com/verify?token=6f1d2c" style="display:inline-block;background:#2457c9;color:#fff;padding:.7em 1.3em;border-radius:8px;text-decoration:none">Confirm my address</a></p><p style="color:#666">The link is good for 24 hours. If you did not sign up, you need not do anything.</p>` + `</body>`
+			m.HTML = `<!doctype html><body style="font:16px/1.6 sans-serif;max-width:34em;margin:2.5em auto;padding:0 1.5em;color:#222"><p><img alt="Example" src="cid:logo" width="120" height="6"></p><h1 style="font-size:24px">Welcome, Ada</h1><p>Please confirm your address, and you are in.</p><p><a href="https://app.example.com/verify?token=6f1d2c" style="display:inline-block;background:#2457c9;color:#fff;padding:.7em 1.3em;border-radius:8px;text-decoration:none">Confirm my address</a></p><p style="color:#666">The link is good for 24 hours. If you did not sign up, you need not do anything.</p>` + `</body>`
 		}
 		s2 := mailer.Sender(in)
 		if s.via != "" {

@@ -68,6 +68,15 @@ func (k *cloner) value(v reflect.Value, depth int) reflect.Value {
 		c := reflect.New(v.Type().Elem())
 		c.Elem().Set(k.value(v.Elem(), depth+1))
 		return c
+	case reflect.Array:
+		c := reflect.New(v.Type()).Elem()
+		c.Set(v)
+		if v.Type().Elem().Kind() != reflect.Uint8 {
+			for i := range v.Len() {
+				c.Index(i).Set(k.value(v.Index(i), depth+1))
+			}
+		}
+		return c
 	case reflect.Struct:
 		c := reflect.New(v.Type()).Elem()
 		c.Set(v)

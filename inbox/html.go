@@ -92,15 +92,15 @@ func inlineImage(m mailer.Message, ref string, images map[string]string) string 
 	return ""
 }
 
-// imageType returns the type of an attachment that an HTML body may show. Of SVG
-// the browser runs no script, because it is only ever shown as an image.
+// imageType returns the type of an attachment that an HTML body may show, empty
+// for none. SVG is not among them: it is a document, not only a picture.
 func imageType(a mailer.Attachment) string {
 	t, _, err := mime.ParseMediaType(a.ContentType)
 	if err != nil || t == "application/octet-stream" {
 		t = http.DetectContentType(a.Content)
 	}
 	switch t {
-	case "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp", "image/svg+xml":
+	case "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp":
 		return t
 	case "image/jpg":
 		return "image/jpeg"
@@ -108,17 +108,74 @@ func imageType(a mailer.Attachment) string {
 	return ""
 }
 
-var (
-	hidden = regexp.MustCompile(`(?is)<(style|script|head|title)\b.*?</(style|script|head|title)\s*>|<!--.*?-->`)
-	tag    = regexp.MustCompile(`(?s)<[^>]*>`)
-)
+// hidden are the elements whose content is no text of the body.
+var hidden = []string{"style", "script", "head", "title"}
 
 // plain makes readable text of an HTML body, for the list and the search. It is
-// text, not HTML: it has to be escaped again.
+// text, not HTML: it has to be escaped again. It takes time in proportion to the
+// body, whatever that holds.
 func plain(body string) string {
-	body = hidden.ReplaceAllString(body, " ")
-	body = tag.ReplaceAllString(body, " ")
-	return html.UnescapeString(body)
+	var out strings.Builder
+	unclosed := make(map[string]bool) // an end that is not in the rest of the body
+	// after returns what follows the next end in s, and false without one.
+	after := func(s, end string) (string, bool) {
+		if unclosed[end] {
+			return "", false
+		}
+		i := indexFold(s, end)
+		if i < 0 {
+			unclosed[end] = true
+			return "", false
+		}
+		return s[i+len(end):], true
+	}
+	for {
+		text, rest, found := strings.Cut(body, "<")
+		out.WriteString(text)
+		if !found {
+			return html.UnescapeString(out.String())
+		}
+		out.WriteByte(' ')
+		body = rest
+		if next, ok := strings.CutPrefix(rest, "!--"); ok {
+			if next, ok = after(next, "-->"); ok {
+				body = next
+				continue
+			}
+		}
+		for _, name := range hidden {
+			if startsElement(rest, name) {
+				if next, ok := after(rest, "</"+name); ok {
+					body = next
+				}
+				break
+			}
+		}
+		if next, ok := after(body, ">"); ok {
+			body = next
+		}
+	}
+}
+
+func startsElement(s, name string) bool {
+	return len(s) > len(name) && strings.EqualFold(s[:len(name)], name) && strings.IndexByte(" \t\r\n\f/>", s[len(name)]) >= 0
+}
+
+// indexFold is strings.Index for an ASCII end in any case.
+func indexFold(s, end string) int {
+	for at := 0; ; at++ {
+		i := strings.IndexByte(s[at:], end[0])
+		if i < 0 {
+			return -1
+		}
+		at += i
+		if len(s)-at < len(end) {
+			return -1
+		}
+		if strings.EqualFold(s[at:at+len(end)], end) {
+			return at
+		}
+	}
 }
 
 // preview is the beginning of the body, on one line.
@@ -150,7 +207,8 @@ func parts(text string) []part {
 	at := 0
 	for _, loc := range webLink.FindAllStringIndex(text, -1) {
 		link := strings.TrimRight(text[loc[0]:loc[1]], `.,;:!?'*_`)
-		for strings.HasSuffix(link, ")") && strings.Count(link, ")") > strings.Count(link, "(") {
+		extra := strings.Count(link, ")") - strings.Count(link, "(")
+		for ; extra > 0 && strings.HasSuffix(link, ")"); extra-- {
 			link = strings.TrimRight(link[:len(link)-1], `.,;:!?'*_`)
 		}
 		if u, err := url.Parse(link); err != nil || u.Host == "" {
