@@ -22,14 +22,19 @@ const embedBudget = 64 << 20
 // equals sign or the bracket that opens an attribute's value or a CSS url.
 var cidRef = regexp.MustCompile(`(?i)(["'=(]\s*)(cid:([^\s"'<>()]+))`)
 
+// connecting finds the elements for which a browser connects to another host
+// although the policy forbids the request: preconnect, and a frame's address.
+var connecting = regexp.MustCompile(`(?i)<(i?frame|link)\b`)
+
 // writeHTML writes the HTML body of m so that its links open in a new tab and its
-// own images show. The images become data URLs, since a sandboxed document, whose
+// own images show, with elements unknown to browsers in place of frames and links to
+// resources. The images become data URLs, since a sandboxed document, whose
 // origin is nobody's, may fetch nothing from here. What keeps scripts out is the
 // policy sent with it, not this.
 func writeHTML(w io.Writer, m mailer.Message) error {
 	images := make(map[string]string) // by Content-ID; made when first used
 	budget := embedBudget
-	body := m.HTML
+	body := connecting.ReplaceAllString(m.HTML, "<x-$1")
 
 	// The base has to come first, but behind the doctype, which decides how the
 	// body is laid out.
