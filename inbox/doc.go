@@ -35,6 +35,6 @@
 // address, or put the handler behind your own authentication.
 //
 // An HTML body is shown in a sandboxed frame of an origin of its own, without
-// scripts, forms or any request to elsewhere. Images that come with the mail are
-// shown; remote ones are not loaded. Links open in a new tab.
+// scripts, forms, frames or any request to elsewhere. Images that come with the mail
+// are shown, but for SVG; remote ones are not loaded. Links open in a new tab.
 package inbox
