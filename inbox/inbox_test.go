@@ -473,10 +473,33 @@ func TestEventsTellOfMailAndEnd(t *testing.T) {
 				_, err := io.ReadAll(resp.Body)
 				require.NoError(t, err, "the stream ends well")
 			} else {
-				cancel() // goleak and the closing of the server see that the handler ends
+				cancel()
+				_, err := io.ReadAll(resp.Body)
+				require.ErrorIs(t, err, context.Canceled)
 			}
 		})
 	}
+}
+
+func TestEventsEndAtOnceWhenTheClientGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := New(Config{})
+		defer in.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		r := httptest.NewRequestWithContext(ctx, "GET", "http://localhost/events", nil)
+		w := httptest.NewRecorder()
+		ended := false
+		go func() {
+			in.ServeHTTP(w, r)
+			ended = true
+		}()
+		time.Sleep(2*keepAlive + time.Second)
+		synctest.Wait()
+		require.Regexp(t, `^data: \w+-0\n\n: keep-alive\n\n: keep-alive\n\n$`, w.Body.String())
+		cancel()
+		synctest.Wait()
+		require.True(t, ended)
+	})
 }
 
 // stuck is a client that takes nothing, until it goes.
