@@ -77,6 +77,20 @@ func (o *Object) List(key string, n int, f func(i int)) {
 	}
 }
 
+// Strings writes an array of n strings unless n is 0. f returns each.
+func (o *Object) Strings(key string, n int, f func(i int) string) {
+	for i := range n {
+		if i == 0 {
+			o.key(key)
+		}
+		o.b = append(o.b, "[,"[min(i, 1)])
+		o.b = jsonenc.AppendString(o.b, f(i))
+	}
+	if n > 0 {
+		o.b = append(o.b, ']')
+	}
+}
+
 // Map writes an object of strings, in the order of its keys, unless it is empty.
 func (o *Object) Map(key string, m map[string]string) {
 	if len(m) == 0 {
