@@ -165,7 +165,7 @@ func TestBrowserRunsNothingOfAHostileMail(t *testing.T) {
 
 	attack := evil(`<script>top.hacked = 1; parent.document.title = "hacked"; fetch("OUT/fetch"); new Image().src = "OUT/image"</script>` +
 		`<img src=x onerror="top.hacked = 1; fetch('OUT/onerror')">`)
-	_, err := in.Send(ctx, mailer.Message{
+	_, err := in.Via(attack).Send(ctx, mailer.Message{
 		From:    mailer.Address{Name: attack, Address: "mallory@example.com"},
 		To:      []mailer.Address{{Name: attack, Address: "ada@example.com"}},
 		Subject: attack, Text: attack + " javascript:alert(1) http://a.example/\"onclick=alert(1)",
@@ -192,14 +192,12 @@ func TestBrowserRunsNothingOfAHostileMail(t *testing.T) {
 		Headers:  map[string]string{"X-Attack": attack},
 		Tags:     []string{attack},
 		Metadata: map[string]string{attack: attack},
-		Template: mailer.Template{},
 	})
 	require.NoError(t, err)
 
 	clean := func(where string) {
 		t.Helper()
 		require.Equal(t, "undefined", eval[string](t, ctx, `typeof window.hacked`), where)
-		require.NotContains(t, eval[string](t, ctx, `document.title`), "hacked\x00", where)
 		require.NotEqual(t, "hacked", eval[string](t, ctx, `document.title`), where)
 		require.Zero(t, out.connections.Load(), "%s: %v", where, out.requests())
 	}
