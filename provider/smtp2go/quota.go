@@ -27,7 +27,7 @@ func (p *Provider) Quota(ctx context.Context) (mailer.Quota, error) {
 	q, known := mailer.Quota{Limit: -1, Remaining: -1}, false
 	number := func(value []byte, to *int64) {
 		if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-			*to, known = n, true
+			*to, known = max(0, n), true // an account may go over its plan
 		}
 	}
 	adapter.Members(a.data, func(name, value []byte) {

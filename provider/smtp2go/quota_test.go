@@ -43,8 +43,7 @@ func TestVerify(t *testing.T) {
 	const url = "https://eu-api.smtp2go.com/v3/api_keys/permissions"
 	require.NoError(t, asked(t, url, 200, `{"request_id":"r-1","data":["/stats/email_cycle","/email/send"]}`).Verify(t.Context()))
 	require.NoError(t, asked(t, url, 200, `{"data":["/v3/email/send"]}`).Verify(t.Context()))
-	cases := noes
-	for name, c := range cases {
+	for name, c := range noes {
 		t.Run(name, func(t *testing.T) {
 			err := asked(t, url, c.status, c.body).Verify(t.Context())
 			require.ErrorIs(t, err, c.kind)
@@ -76,10 +75,12 @@ func TestQuota(t *testing.T) {
 		members string
 		want    mailer.Quota
 	}{
-		"with everything":          {`"cycle_end":"2022-11-30 01:00:00+00:00","cycle_used":3,"cycle_remaining":997,"cycle_max":1000`, mailer.Quota{Limit: 1000, Remaining: 997, Reset: time.Date(2022, 11, 30, 1, 0, 0, 0, time.UTC)}},
-		"with a time of no zone":   {`"cycle_end":"2016-08-04 01:49:15.863998","cycle_remaining":0,"cycle_max":9007199254740993`, mailer.Quota{Limit: 9007199254740993, Reset: time.Date(2016, 8, 4, 1, 49, 15, 863998000, time.UTC)}},
-		"with a time of the RFC":   {`"cycle_end":"2022-11-30T01:00:00+01:00","cycle_max":5`, mailer.Quota{Limit: 5, Remaining: -1, Reset: time.Date(2022, 11, 30, 0, 0, 0, 0, time.UTC)}},
-		"with a time of no format": {`"cycle_end":"soon","cycle_remaining":5`, mailer.Quota{Limit: -1, Remaining: 5}},
+		"with everything":              {`"cycle_end":"2022-11-30 01:00:00+00:00","cycle_used":3,"cycle_remaining":997,"cycle_max":1000`, mailer.Quota{Limit: 1000, Remaining: 997, Reset: time.Date(2022, 11, 30, 1, 0, 0, 0, time.UTC)}},
+		"with a time of no zone":       {`"cycle_end":"2016-08-04 01:49:15.863998","cycle_remaining":0,"cycle_max":9007199254740993`, mailer.Quota{Limit: 9007199254740993, Reset: time.Date(2016, 8, 4, 1, 49, 15, 863998000, time.UTC)}},
+		"with a time of the RFC":       {`"cycle_end":"2022-11-30T01:00:00+01:00","cycle_max":5`, mailer.Quota{Limit: 5, Remaining: -1, Reset: time.Date(2022, 11, 30, 0, 0, 0, 0, time.UTC)}},
+		"with more used than there is": {`"cycle_remaining":-7,"cycle_max":1000`, mailer.Quota{Limit: 1000}},
+		"with a number of no sense":    {`"cycle_remaining":"?","cycle_max":1000`, mailer.Quota{Limit: 1000, Remaining: -1}},
+		"with a time of no format":     {`"cycle_end":"soon","cycle_remaining":5`, mailer.Quota{Limit: -1, Remaining: 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, err := asked(t, url, 200, says(c.members)).Quota(t.Context())
@@ -95,6 +96,12 @@ func TestQuota(t *testing.T) {
 			require.Zero(t, q)
 		})
 	}
+	t.Run("an answer without the numbers", func(t *testing.T) {
+		_, err := asked(t, url, 200, says(`"cycle_end":"2022-11-30 01:00:00+00:00"`)).Quota(t.Context())
+		require.ErrorIs(t, err, mailer.KindUnknown)
+		require.ErrorContains(t, err, "no cycle_max")
+		require.True(t, mailer.NotSent(err))
+	})
 	t.Run("a key that may not ask is not called bad", func(t *testing.T) {
 		_, err := asked(t, url, 400, fails(prefix+"ENDPOINT_PERMISSION_DENIED", "no")).Quota(t.Context())
 		require.ErrorIs(t, err, mailer.KindUnknown)

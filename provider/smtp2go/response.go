@@ -16,7 +16,7 @@ import (
 
 // answer is what SMTP2GO says, yes or no. Its members stand at the top or in "data".
 type answer struct {
-	requestID string
+	requestID []byte
 	data      []byte // an object or an array
 
 	failed  bool // it has an error or an error_code
@@ -35,7 +35,7 @@ func parse(resp *httpapi.Response) (a answer) {
 	ok := adapter.Members(resp.Body, func(name, value []byte) {
 		switch string(name) {
 		case "request_id":
-			a.requestID = adapter.Text(value)
+			a.requestID = value
 		case "data":
 			a.data = value
 		default:
@@ -54,30 +54,30 @@ func parse(resp *httpapi.Response) (a answer) {
 
 // read reads one member.
 func (a *answer) read(name, value []byte) {
-	text := string(value)
-	if text == "null" || text == `""` || text == "false" {
+	switch string(value) {
+	case "null", `""`, "false":
 		return
 	}
 	switch string(name) {
 	case "error":
 		a.failed = true
-		a.words = cmp.Or(adapter.Text(value), text)
+		a.words = cmp.Or(adapter.Text(value), string(value))
 	case "error_code":
 		a.failed = true
-		a.code = cmp.Or(adapter.Text(value), text)
+		a.code = cmp.Or(adapter.Text(value), string(value))
 	case "field_validation_errors":
 		if !adapter.Members(value, a.validation) {
 			adapter.Elements(value, func(value []byte) { adapter.Members(value, a.validation) })
 		}
 	case "succeeded":
-		a.count(text, &a.yes)
+		a.count(value, &a.yes)
 	case "failed":
-		a.count(text, &a.no)
+		a.count(value, &a.no)
 	case "failures":
 		if !adapter.Elements(value, func(value []byte) {
 			a.reasons = append(a.reasons, cmp.Or(adapter.Text(value), string(value)))
 		}) {
-			a.reasons = append(a.reasons, cmp.Or(adapter.Text(value), text))
+			a.reasons = append(a.reasons, cmp.Or(adapter.Text(value), string(value)))
 		}
 	case "email_id":
 		a.id = cmp.Or(adapter.Text(value), a.id)
@@ -96,12 +96,11 @@ func (a *answer) validation(name, value []byte) {
 	}
 }
 
-// count reads a number of messages. What is none counts as a failure that nobody
-// explains, never as a success.
-func (a *answer) count(text string, to *int64) {
-	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
+// count reads a number of messages. With what is none, nothing is certain.
+func (a *answer) count(value []byte, to *int64) {
+	n, err := strconv.ParseInt(strings.Trim(string(value), `"`), 10, 64)
 	if err != nil || n < 0 {
-		a.failed = true
+		a.err = errors.New("the answer's counts are malformed")
 		return
 	}
 	a.counted = true
@@ -189,8 +188,8 @@ func (p *Provider) refusal(a *answer, resp *httpapi.Response) *mailer.Error {
 	if told {
 		e.NotSent = kind != mailer.KindUnavailable && kind != mailer.KindUnknown
 	}
-	if a.yes > 0 || a.id != "" && a.no == 0 {
-		e.NotSent = false // it contradicts itself
+	if a.yes > 0 || a.id != "" && a.no == 0 || told && a.err != nil {
+		e.NotSent = false // it contradicts itself, or is not understood
 	}
 	if resp.Status == http.StatusOK {
 		e.Err = a.err
@@ -201,9 +200,7 @@ func (p *Provider) refusal(a *answer, resp *httpapi.Response) *mailer.Error {
 // failure makes an error.
 func (p *Provider) failure(a *answer, resp *httpapi.Response, kind mailer.Kind, words string) *mailer.Error {
 	e := p.api.Error(resp, kind, a.code, words)
-	if a.requestID != "" {
-		e.RequestID = p.api.Error(resp, kind, a.requestID, "").Code // made fit for a log as a code is
-	}
+	e.RequestID = p.api.Error(resp, kind, adapter.Text(a.requestID), "").Code // made fit for a log as a code is
 	if kind == mailer.KindRateLimited && resp.Header.Get("Retry-After") == "" {
 		e.RetryAfter = reset(resp.Header)
 	}

@@ -223,20 +223,21 @@ func refusals() []providertest.Refusal {
 		kind    mailer.Kind
 		notSent bool
 	}{
-		"a failure without a reason":       {`"succeeded":0,"failed":1`, mailer.KindUnknown, false},
-		"a reason that is no list":         {`"failed":1,"failures":"550 Relay access denied"`, mailer.KindUnauthorized, true},
-		"a reason that is an object":       {`"failed":1,"failures":[{"error":"550 Relay access denied"}]`, mailer.KindUnauthorized, true},
-		"nobody counted":                   {`"succeeded":0,"failed":0,"failures":[]`, mailer.KindUnknown, false},
-		"nobody counted, and an id":        {`"succeeded":0,"failed":0,"email_id":"1u0SwL"`, mailer.KindUnknown, false},
-		"no failure counted, and an id":    {`"failed":0,"email_id":"1u0SwL"`, mailer.KindUnknown, false},
-		"a count that is none":             {`"succeeded":1.5,"email_id":"1u0SwL"`, mailer.KindUnknown, false},
-		"a negative count":                 {`"succeeded":1,"failed":-1`, mailer.KindUnknown, false},
-		"an id that is no string":          {`"email_id":7`, mailer.KindUnknown, false},
-		"an error beside a success":        {`"succeeded":1,"failed":0,"email_id":"1u0SwL","error_code":"` + prefix + `NON_VALIDATING_IN_PAYLOAD"`, mailer.KindRejected, false},
-		"an error beside an id":            {`"email_id":"1u0SwL","error":"550 Relay access denied"`, mailer.KindUnauthorized, false},
-		"an error without a code":          {`"error":"550 Relay access denied"`, mailer.KindUnauthorized, true},
-		"an error that is an object":       {`"succeeded":1,"error":{}`, mailer.KindUnknown, false},
-		"a success that refuses everybody": {`"succeeded":1,"failed":2,"failures":["550 invalid recipient ben@example.com","550 invalid recipient ada@example.com"]`, mailer.KindRecipient, false},
+		"a failure without a reason":         {`"succeeded":0,"failed":1`, mailer.KindUnknown, false},
+		"a reason that is no list":           {`"failed":1,"failures":"550 Relay access denied"`, mailer.KindUnauthorized, true},
+		"a reason that is an object":         {`"failed":1,"failures":[{"error":"550 Relay access denied"}]`, mailer.KindUnauthorized, true},
+		"nobody counted":                     {`"succeeded":0,"failed":0,"failures":[]`, mailer.KindUnknown, false},
+		"nobody counted, and an id":          {`"succeeded":0,"failed":0,"email_id":"1u0SwL"`, mailer.KindUnknown, false},
+		"no failure counted, and an id":      {`"failed":0,"email_id":"1u0SwL"`, mailer.KindUnknown, false},
+		"a count that is none":               {`"succeeded":1.5,"email_id":"1u0SwL"`, mailer.KindUnknown, false},
+		"a negative count":                   {`"succeeded":1,"failed":-1`, mailer.KindUnknown, false},
+		"a count that is none, and a reason": {`"succeeded":"?","failed":1,"failures":["550 Relay access denied"]`, mailer.KindUnauthorized, false},
+		"an id that is no string":            {`"email_id":7`, mailer.KindUnknown, false},
+		"an error beside a success":          {`"succeeded":1,"failed":0,"email_id":"1u0SwL","error_code":"` + prefix + `NON_VALIDATING_IN_PAYLOAD"`, mailer.KindRejected, false},
+		"an error beside an id":              {`"email_id":"1u0SwL","error":"550 Relay access denied"`, mailer.KindUnauthorized, false},
+		"an error without a code":            {`"error":"550 Relay access denied"`, mailer.KindUnauthorized, true},
+		"an error that is an object":         {`"succeeded":1,"error":{}`, mailer.KindUnknown, false},
+		"a success that refuses everybody":   {`"succeeded":1,"failed":2,"failures":["550 invalid recipient ben@example.com","550 invalid recipient ada@example.com"]`, mailer.KindRecipient, false},
 	} {
 		add(name, 200, says(c.members), c.kind, c.notSent, "")
 		if strings.Contains(c.members, prefix) {
@@ -342,6 +343,7 @@ func TestAnswerOfNoTellsWhatIsKnown(t *testing.T) {
 	require.Equal(t, "550 a; 550 b", e.Message)
 	require.Equal(t, "<html>Blocked</html>", of(403, "<html>Blocked</html>").Message)
 	require.ErrorContains(t, of(200, "<html>").Err, "not a JSON object")
+	require.ErrorContains(t, of(200, says(`"succeeded":-1`)).Err, "counts are malformed")
 	require.Regexp(t, `^r{100,}…$`, of(500, `{"request_id":"`+strings.Repeat("r", 500)+`"}`).RequestID)
 	require.NotContains(t, of(400, fails("x", "the key "+key)).Error(), key)
 }
