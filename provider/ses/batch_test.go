@@ -320,7 +320,7 @@ func TestBatchResultsAreExact(t *testing.T) {
 		outcome
 	}{
 		"the sender is not verified":    {fmt.Sprintf(`{"Status":"MESSAGE_REJECTED","Error":%q}`, failed+"shop@example.com"), outcome{mailer.KindSender, true}},
-		"the recipient is not verified": {fmt.Sprintf(`{"Status":"MESSAGE_REJECTED","Error":%q}`, failed+"reader1@example.com"), outcome{mailer.KindRecipient, true}},
+		"the account is in the sandbox": {fmt.Sprintf(`{"Status":"MESSAGE_REJECTED","Error":%q}`, failed+"reader1@example.com"), outcome{mailer.KindUnauthorized, true}},
 		"success without an id":         {`{"Status":"SUCCESS"}`, outcome{mailer.KindUnknown, false}},
 		"no beside an id":               {`{"Status":"TEMPLATE_NOT_FOUND","MessageId":"x"}`, outcome{mailer.KindRejected, false}},
 		"an empty result":               {`{}`, outcome{mailer.KindUnknown, false}},

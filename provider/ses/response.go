@@ -181,6 +181,8 @@ func classify(resp *httpapi.Response, code, text string, from mailer.Address) (_
 
 // rejected tells the kind of a rejected message. SES lists the identities that are
 // not verified: the sender, or, while the account is in the sandbox, recipients.
+// The sandbox is a fault of the account: nothing is wrong with the recipients, and
+// another service may reach them.
 func rejected(text string, from mailer.Address) mailer.Kind {
 	found := notVerified.FindStringSubmatch(text)
 	if found == nil {
@@ -199,5 +201,5 @@ func rejected(text string, from mailer.Address) mailer.Kind {
 			return mailer.KindSender
 		}
 	}
-	return mailer.KindRecipient
+	return mailer.KindUnauthorized
 }
