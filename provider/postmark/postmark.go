@@ -42,10 +42,11 @@ type Provider struct {
 var (
 	_ mailer.Provider = (*Provider)(nil)
 	_ mailer.Checker  = (*Provider)(nil)
+	_ mailer.Verifier = (*Provider)(nil)
 )
 
 // New returns a Provider, or an error that names the field at fault. It makes no
-// connection: whether the token is good shows with the first message. It keeps
+// connection: Verify tells whether the token is good. It keeps
 // nothing of c that can change later.
 func New(c Config) (*Provider, error) {
 	if err := adapter.Credential(c.ServerToken); err != nil {
