@@ -238,9 +238,16 @@ func TestOtherSitesMayNotReadOrClear(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, to := range []struct{ method, path string }{
-				{"GET", ""}, {"GET", "message/1"}, {"GET", "message/1/html"}, {"GET", "message/1/attachments/0"}, {"GET", "api/messages"},
-				{"GET", "api/messages/1"}, {"GET", "api/messages/wait?to=ada@example.com"}, {"GET", "assets/inbox.js"},
-				{"POST", "clear"}, {"DELETE", "api/messages"},
+				{"GET", ""},
+				{"GET", "message/1"},
+				{"GET", "message/1/html"},
+				{"GET", "message/1/attachments/0"},
+				{"GET", "api/messages"},
+				{"GET", "api/messages/1"},
+				{"GET", "api/messages/wait?to=ada@example.com"},
+				{"GET", "assets/inbox.js"},
+				{"POST", "clear"},
+				{"DELETE", "api/messages"},
 			} {
 				in := New(Config{Hosts: []string{"mail.dev.example"}})
 				m := mail("ada@example.com", "secret")

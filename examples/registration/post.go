@@ -104,6 +104,6 @@ func (p *post) service(name string) *embedded {
 // Close ends the embedded services.
 func (p *post) Close() {
 	for _, s := range p.services {
-		s.Close()
+		_ = s.Close() // nobody is left to be told
 	}
 }

@@ -142,8 +142,11 @@ func TestFields(t *testing.T) {
 		Unsubscribe: mailer.Unsubscribe{URL: "https://example.com/"},
 	}
 	require.Equal(t, []Field{
-		{"X-First", "0"}, {"List-Unsubscribe", "<https://example.com/>"}, {"List-Unsubscribe-Post", "List-Unsubscribe=One-Click"},
-		{"X-A", "1"}, {"X-B", "2"},
+		{"X-First", "0"},
+		{"List-Unsubscribe", "<https://example.com/>"},
+		{"List-Unsubscribe-Post", "List-Unsubscribe=One-Click"},
+		{"X-A", "1"},
+		{"X-B", "2"},
 	}, Fields([]Field{{"X-First", "0"}}, m))
 	require.Empty(t, Fields(nil, &mailer.Message{}))
 }

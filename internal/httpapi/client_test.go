@@ -82,7 +82,7 @@ func TestTheRequestIsWhatTheAdapterAskedFor(t *testing.T) {
 	header := http.Header{"x-token": {"t"}, "Accept": {"text/plain"}}
 	c, err := New(Config{BaseURL: "https://api.example.com/base/", HTTPClient: &http.Client{Transport: rt}, Header: header})
 	require.NoError(t, err)
-	header["x-token"][0] = "changed later"
+	header["x-token"][0] = "changed later" //nolint:staticcheck // the name is to be as the caller wrote it
 	for range 2 {
 		_, err = c.Do(t.Context(), "POST", "/v3/send?a=b", smallBody)
 		require.NoError(t, err)

@@ -181,14 +181,22 @@ func refusals() []providertest.Refusal {
 		kind    mailer.Kind
 		notSent bool
 	}{
-		{200, mailer.KindUnknown, false}, {202, mailer.KindUnknown, false},
-		{400, mailer.KindRejected, true}, {422, mailer.KindRejected, true},
-		{401, mailer.KindUnauthorized, true}, {403, mailer.KindUnauthorized, true},
-		{402, mailer.KindUnknown, true}, {404, mailer.KindUnknown, true},
-		{408, mailer.KindUnavailable, false}, {409, mailer.KindUnknown, false},
-		{413, mailer.KindTooLarge, true}, {429, mailer.KindRateLimited, true},
-		{500, mailer.KindUnavailable, false}, {502, mailer.KindUnavailable, false},
-		{503, mailer.KindUnavailable, false}, {504, mailer.KindUnavailable, false},
+		{200, mailer.KindUnknown, false},
+		{202, mailer.KindUnknown, false},
+		{400, mailer.KindRejected, true},
+		{422, mailer.KindRejected, true},
+		{401, mailer.KindUnauthorized, true},
+		{403, mailer.KindUnauthorized, true},
+		{402, mailer.KindUnknown, true},
+		{404, mailer.KindUnknown, true},
+		{408, mailer.KindUnavailable, false},
+		{409, mailer.KindUnknown, false},
+		{413, mailer.KindTooLarge, true},
+		{429, mailer.KindRateLimited, true},
+		{500, mailer.KindUnavailable, false},
+		{502, mailer.KindUnavailable, false},
+		{503, mailer.KindUnavailable, false},
+		{504, mailer.KindUnavailable, false},
 	} {
 		add(fmt.Sprintf("status %d and no body", c.status), c.status, "", c.kind, c.notSent, "")
 		add(fmt.Sprintf("status %d and an empty object", c.status), c.status, "{}", c.kind, c.notSent, "")
