@@ -142,10 +142,10 @@ func layering(fs map[string]*folder) []string {
 			case top == "provider" && len(parts) > 1 && under(ours, "provider/"+parts[1]):
 			case under(ours, "provider"):
 				fault = "nobody imports a service but examples, commands and tests"
-			case slices.Contains([]string{"failover", "webhook", "inbox", "mailertest"}, f.path):
+			case slices.Contains([]string{"failover", "webhook", "inbox", "mailertest", "middleware"}, f.path):
 				fault = "this package imports of ours the root only"
-			case top == "provider" && f.path != "provider/providertest" && ours != "webhook" && !under(ours, "internal"):
-				fault = "a service imports the root, webhook and internal packages only"
+			case top == "provider" && f.path != "provider/providertest" && ours != "webhook" && ours != "suppression" && !under(ours, "internal"):
+				fault = "a service imports the root, webhook, suppression and internal packages only"
 			case under(ours, "examples") || under(ours, "cmd"):
 				fault = "nobody imports a program"
 			}
@@ -221,9 +221,10 @@ func TestTheLayeringRulesFindWhatBreaksThem(t *testing.T) {
 		{name: "an internal package and a service", path: "internal/x", imports: provider + "ses", want: "nobody imports a service"},
 		{name: "a service and the root", path: "provider/ses", imports: module},
 		{name: "a service and webhook", path: "provider/ses", imports: module + "/webhook"},
+		{name: "a service and suppression", path: "provider/ses", imports: module + "/suppression"},
 		{name: "a service and an internal package", path: "provider/ses", imports: module + "/internal/httpapi"},
 		{name: "a service and a package of its own", path: "provider/ses", imports: provider + "ses/internal/wire"},
-		{name: "a service and failover", path: "provider/ses", imports: module + "/failover", want: "webhook and internal packages only"},
+		{name: "a service and failover", path: "provider/ses", imports: module + "/failover", want: "suppression and internal packages only"},
 		{name: "a service and another", path: "provider/ses", imports: provider + "sendgrid", want: "nobody imports a service"},
 		{name: "a service and one whose name begins alike", path: "provider/smtp", imports: provider + "smtp2go", want: "nobody imports a service"},
 		{name: "a service and providertest", path: "provider/ses", imports: provider + "providertest", want: "only tests"},
