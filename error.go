@@ -92,6 +92,9 @@ type Error struct {
 	// [KindUnsupported] and [KindTooLarge]: `To[2]`, `Headers["X-A"]`. Empty: none
 	// in particular.
 	Field string
+	// Recipients are the addresses at fault, for [KindRecipient], as the message
+	// spells them where it has them. Nil: the service does not say which.
+	Recipients []string
 	// Status is the HTTP or SMTP status. 0: there was none.
 	Status int
 	// Code is the service's own code, verbatim.

@@ -29,7 +29,7 @@ type Rejection struct {
 	// Address is the recipient's address.
 	Address string
 	// Err says why. It is an [*Error], of [KindRecipient] unless the service
-	// named another reason.
+	// named another reason. Its Recipients may be nil, since Address says it.
 	Err error
 }
 

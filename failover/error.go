@@ -74,6 +74,7 @@ func (c *Chain) giveUp(ctx context.Context, id string, attempts []mailer.Attempt
 		last := attempts[len(attempts)-1]
 		if stopped {
 			e.Kind, e.RetryAfter, e.Field = mailer.KindOf(last.Err), retryAfter(last.Err), field(last.Err)
+			e.Recipients = recipients(last.Err)
 			return e
 		}
 		if all.ended = ctx.Err(); all.ended != nil {
@@ -136,6 +137,13 @@ func errorOf(name string, attempts []mailer.Attempt) error {
 		if a.Provider == name {
 			return a.Err
 		}
+	}
+	return nil
+}
+
+func recipients(err error) []string {
+	if e, ok := errors.AsType[*mailer.Error](err); ok {
+		return e.Recipients
 	}
 	return nil
 }

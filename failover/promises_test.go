@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -134,13 +135,15 @@ func TestPromise4ARefusedRecipientStaysRefused(t *testing.T) {
 	for _, notSent := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			c, a, b := pair(t, failover.Config{})
-			a.fails(&mailer.Error{Provider: "a", Kind: mailer.KindRecipient, NotSent: notSent})
+			a.fails(&mailer.Error{Provider: "a", Kind: mailer.KindRecipient, NotSent: notSent, Recipients: []string{"bob@example.com"}})
 			m := message()
 			m.AllowDuplicate = true
 			m.To = append(m.To, mailer.Address{Address: "bob@example.com"})
 			_, err := c.Send(t.Context(), m)
 			require.Equal(t, mailer.KindRecipient, mailer.KindOf(err))
 			require.Zero(t, b.calls())
+			e, _ := errors.AsType[*mailer.Error](err)
+			require.Equal(t, []string{"bob@example.com"}, e.Recipients)
 		})
 	}
 }

@@ -387,10 +387,16 @@ func TestRefusalSaysWhatSupportAsksFor(t *testing.T) {
 		return e
 	}
 	e := read(entries(400, `{"Status":"error","Errors":[{"ErrorIdentifier":"3b0c\n7f52","ErrorCode":"mj-0013","ErrorMessage":"Bad.","ErrorRelatedTo":["To[0].Email","Cc[0].Email"]},`+
-		`{"ErrorIdentifier":"x","ErrorCode":"mj-0003","ErrorMessage":"Missing."}]}`))
+		`{"ErrorIdentifier":"x","ErrorCode":"mj-0003","ErrorMessage":"Missing.","ErrorRelatedTo":["To[0].Name"]}]}`))
 	require.Equal(t, "3b0c 7f52", e.RequestID)
-	require.Equal(t, "Bad. (To[0].Email, Cc[0].Email); Missing.", e.Message)
+	require.Equal(t, "Bad. (To[0].Email, Cc[0].Email); Missing. (To[0].Name)", e.Message)
 	require.Equal(t, 400, e.Status)
+	require.Equal(t, []string{"ada@example.com"}, e.Recipients, "Cc has nobody")
+	e = read(entries(400, refused("mj-0013", 400, "Bad.", "To")))
+	require.ErrorIs(t, e, mailer.KindRecipient)
+	require.Nil(t, e.Recipients, "it does not say which")
+	e = read(entries(400, refused("mj-0013", 400, "Bad.", "From.Email")))
+	require.Nil(t, e.Recipients)
 	e = read(providertest.JSON(500, `{"ErrorIdentifier":"3b0c","ErrorMessage":"Sorry."}`))
 	require.Equal(t, "3b0c", e.RequestID)
 	require.Equal(t, "Sorry.", e.Message)

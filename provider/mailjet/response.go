@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/mailjet/mailjet-apiv3-go/v4"
@@ -47,6 +48,7 @@ var codes = map[string]mailer.Kind{
 
 var (
 	aboutRecipient = regexp.MustCompile(`(?i)(^|\.)(To|Cc|Bcc)(\[|\.|$)`)
+	oneRecipient   = regexp.MustCompile(`(?i)^(To|Cc|Bcc)\[(\d+)\]`)
 	aboutSender    = regexp.MustCompile(`(?i)\bsender`)
 	// What Mailjet says when the daily limit of a key is reached is documented
 	// nowhere, only that the key is then in quarantine.
@@ -225,7 +227,7 @@ func spelled(m *mailer.Message, address []byte) (string, bool) {
 // result reads the entry of one message.
 func (p *Provider) result(r *request, e *entry, resp *httpapi.Response) mailer.Result {
 	if !e.accepted() {
-		return mailer.Result{Err: p.entryError(e, resp)}
+		return mailer.Result{Err: p.entryError(r, e, resp)}
 	}
 	receipt := mailer.Receipt{ID: r.message.ID, Provider: provider, Dropped: r.dropped}
 	e.recipients(func(address, id []byte) {
@@ -248,7 +250,7 @@ func (p *Provider) result(r *request, e *entry, resp *httpapi.Response) mailer.R
 // entryError makes the error of one message. A documented code in an entry of its
 // own is a refusal of this message, so nobody has it, whatever became of the others
 // and whatever the status of the answer is.
-func (p *Provider) entryError(e *entry, resp *httpapi.Response) *mailer.Error {
+func (p *Provider) entryError(r *request, e *entry, resp *httpapi.Response) *mailer.Error {
 	var faults []fault
 	_ = json.Unmarshal(e.errors, &faults) // what is of the wrong type stays zero
 	kind, main, listed := mailer.KindUnknown, fault{}, false
@@ -257,10 +259,30 @@ func (p *Provider) entryError(e *entry, resp *httpapi.Response) *mailer.Error {
 	}
 	err := p.error(resp, kind, faults, main)
 	err.NotSent = (listed || isRefusal(main.StatusCode)) && !is(e.status, "success")
+	if kind == mailer.KindRecipient {
+		err.Recipients = malformed(&r.message, faults)
+	}
 	if len(faults) == 0 {
 		err.Err = errors.New("the answer's entry for the message is neither a success nor an error")
 	}
 	return err
+}
+
+// malformed returns the addresses in m that the faults call malformed.
+func malformed(m *mailer.Message, faults []fault) (all []string) {
+	for _, f := range faults {
+		for _, about := range f.ErrorRelatedTo {
+			at := oneRecipient.FindStringSubmatch(about)
+			if at == nil || f.ErrorCode != "mj-0013" {
+				continue
+			}
+			list := map[string][]mailer.Address{"to": m.To, "cc": m.Cc, "bcc": m.Bcc}[strings.ToLower(at[1])]
+			if i, err := strconv.Atoi(at[2]); err == nil && i < len(list) {
+				all = append(all, list[i].Address)
+			}
+		}
+	}
+	return all
 }
 
 // refusal makes the error of a call whose answer has no results, or not one for

@@ -1,6 +1,7 @@
 package postmark
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -206,6 +207,33 @@ func refusals() []providertest.Refusal {
 		providertest.JSON(200, `{"MessageID":"7f4f2c9e","ErrorCode":406,"Message":"Inactive."}`))
 	add("a code that is no number", mailer.KindUnknown, false, "", providertest.JSON(200, `{"MessageID":"7f4f2c9e","ErrorCode":"406"}`))
 	return list
+}
+
+func TestARefusalNamesTheInactive(t *testing.T) {
+	m := mailer.Message{
+		From: mailer.Address{Address: "shop@example.com"},
+		To:   []mailer.Address{{Address: "Ada@example.com"}}, Bcc: []mailer.Address{{Address: "ben@example.com"}},
+		Text: "Hello",
+	}
+	p, err := New(Config{ServerToken: token})
+	require.NoError(t, err)
+	r, err := p.request(m)
+	require.NoError(t, err)
+	for text, want := range map[string][]string{
+		fmt.Sprintf(inactive, "ada@example.com, ben@example.com"): {"Ada@example.com", "ben@example.com"},
+		fmt.Sprintf(inactive, "ben@example.com"):                  {"ben@example.com"},
+		"Inactive.":                                               nil,
+	} {
+		_, err = p.receipt(&r, &httpapi.Response{Status: 422, Body: []byte(no(422, 406, text).Body)})
+		e, ok := errors.AsType[*mailer.Error](err)
+		require.True(t, ok)
+		require.Equal(t, mailer.KindRecipient, e.Kind)
+		require.Equal(t, want, e.Recipients)
+	}
+	_, err = p.receipt(&r, &httpapi.Response{Status: 422, Body: []byte(no(422, 300, fmt.Sprintf(inactive, "ben@example.com")).Body)})
+	e, _ := errors.AsType[*mailer.Error](err)
+	require.NotEqual(t, mailer.KindRecipient, e.Kind)
+	require.Nil(t, e.Recipients)
 }
 
 func TestAnswerOfYes(t *testing.T) {

@@ -116,6 +116,11 @@ func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, 
 	}
 	e := p.api.Error(resp, kind, code, cmp.Or(a.Message, string(resp.Body)))
 	m := &r.message
+	if kind == mailer.KindRecipient {
+		for _, x := range rejected {
+			e.Recipients = append(e.Recipients, x.Address)
+		}
+	}
 	switch {
 	case kind == mailer.KindUnavailable && resp.Status < 500:
 		e.NotSent = false // of 101 Postmark says that the message is "usually" lost

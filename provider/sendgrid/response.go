@@ -38,7 +38,7 @@ var statuses = map[int]mailer.Kind{
 	http.StatusTooManyRequests:       mailer.KindRateLimited,
 }
 
-var recipientField = regexp.MustCompile(`^personalizations\.\d+\.(to|cc|bcc)\.\d+\.email$`)
+var recipientField = regexp.MustCompile(`^personalizations\.(\d+)\.(to|cc|bcc)\.(\d+)\.email$`)
 
 // receipt reads the answer to r.
 func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, error) {
@@ -56,6 +56,9 @@ func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, 
 	_ = resp.JSON(&no) // half an answer leaves it empty
 	e := p.api.Error(resp, classify(resp.Status, no.Errors), no.ID, no.text(resp))
 	e.RequestID, e.Code = e.Code, "" // the id, made fit for a log as a code is
+	if e.Kind == mailer.KindRecipient {
+		e.Recipients = recipients(&r.message, no.Errors)
+	}
 	if e.Kind == mailer.KindRateLimited && e.RetryAfter == 0 {
 		e.RetryAfter = reset(resp)
 	}
@@ -99,6 +102,21 @@ func aboutRecipients(faults []fault) bool {
 		}
 	}
 	return len(faults) > 0
+}
+
+// recipients returns the addresses in m that the faults are about.
+func recipients(m *mailer.Message, faults []fault) (all []string) {
+	for _, f := range faults {
+		at := recipientField.FindStringSubmatch(f.Field)
+		if at == nil || at[1] != "0" {
+			continue
+		}
+		list := map[string][]mailer.Address{"to": m.To, "cc": m.Cc, "bcc": m.Bcc}[at[2]]
+		if i, err := strconv.Atoi(at[3]); err == nil && i < len(list) {
+			all = append(all, list[i].Address)
+		}
+	}
+	return all
 }
 
 // text is what SendGrid said, or the answer as it came.

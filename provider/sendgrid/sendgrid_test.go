@@ -255,6 +255,29 @@ func TestAnswerOfNo(t *testing.T) {
 		require.Equal(t, "req-1", e.RequestID)
 		require.Empty(t, e.Code)
 	})
+	t.Run("names the recipients that it is about", func(t *testing.T) {
+		p, err := New(Config{APIKey: key})
+		require.NoError(t, err)
+		m := mailer.Message{To: []mailer.Address{{Address: "a@example.com"}, {Address: "b@example.com"}}, Bcc: []mailer.Address{{Address: "c@example.com"}}}
+		for _, c := range []struct {
+			fields string
+			want   []string
+		}{
+			{"to.1", []string{"b@example.com"}},
+			{"bcc.0 to.0", []string{"c@example.com", "a@example.com"}},
+			{"to.2 cc.0 to.99999999999999999999", nil},
+		} {
+			var faults []string
+			for f := range strings.FieldsSeq(c.fields) {
+				faults = append(faults, `{"message":"Does not contain a valid address.","field":"personalizations.0.`+f+`.email"}`)
+			}
+			_, err = p.receipt(&request{message: m}, &httpapi.Response{Status: 400, Body: []byte(`{"errors":[` + strings.Join(faults, ",") + `]}`)})
+			e, ok := errors.AsType[*mailer.Error](err)
+			require.True(t, ok)
+			require.Equal(t, mailer.KindRecipient, e.Kind)
+			require.Equal(t, c.want, e.Recipients)
+		}
+	})
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) // by the service's clock
 	for _, c := range []struct {
 		name, reset, retryAfter string

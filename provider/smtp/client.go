@@ -513,10 +513,19 @@ func phaseOf(what int) phase {
 // allRejected is the error of a message that no recipient was accepted for. A
 // recipient who is refused for good decides, so that nobody tries elsewhere.
 func allRejected(rejected []mailer.Rejection) error {
+	var decides *mailer.Error
 	for _, r := range rejected {
-		if mailer.KindOf(r.Err) == mailer.KindRecipient {
-			return r.Err
+		e, ok := r.Err.(*mailer.Error)
+		if !ok || e.Kind != mailer.KindRecipient {
+			continue
 		}
+		if decides == nil {
+			decides = e
+		}
+		decides.Recipients = append(decides.Recipients, r.Address)
+	}
+	if decides != nil {
+		return decides
 	}
 	return rejected[0].Err
 }

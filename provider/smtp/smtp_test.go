@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -180,6 +181,8 @@ func TestSendWhenSomeRecipientsAreRefused(t *testing.T) {
 			_, err = p.Send(t.Context(), message("busy@example.com", "gone@example.com"))
 			require.ErrorIs(t, err, mailer.KindRecipient, "a recipient refused for good decides")
 			require.True(t, mailer.NotSent(err))
+			refused, _ := errors.AsType[*mailer.Error](err)
+			require.Equal(t, []string{"gone@example.com"}, refused.Recipients, "one who is refused for now is not named")
 
 			_, err = p.Send(t.Context(), message("bob@example.com"))
 			require.NoError(t, err, "the connection is as good as before")

@@ -113,11 +113,11 @@ func (p *Provider) receipt(r *request, a *answer, resp *httpapi.Response) (maile
 	taken := resp.Status == http.StatusOK && a.err == nil && !a.failed &&
 		(a.yes > 0 || a.id != "" && !a.counted)
 	if !taken {
-		return mailer.Receipt{}, p.refusal(a, resp)
+		return mailer.Receipt{}, p.refusalOf(r, a, resp)
 	}
 	rejected, none := p.rejections(r, a, resp)
 	if none { // it contradicts itself, so its error is not NotSent
-		return mailer.Receipt{}, p.refusal(a, resp)
+		return mailer.Receipt{}, p.refusalOf(r, a, resp)
 	}
 	return mailer.Receipt{
 		ID:        r.message.ID,
@@ -172,6 +172,25 @@ func (p *Provider) rejections(r *request, a *answer, resp *httpapi.Response) (rs
 func names(text, address string) bool {
 	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n<>()[],;:\"", r) })
 	return slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(strings.Trim(w, ".'"), address) })
+}
+
+// refusalOf makes the error of an answer that is not a yes to r. It names the
+// recipients that a reason about recipients has in it.
+func (p *Provider) refusalOf(r *request, a *answer, resp *httpapi.Response) *mailer.Error {
+	e := p.refusal(a, resp)
+	if e.Kind != mailer.KindRecipient {
+		return e
+	}
+	for _, list := range [...][]mailer.Address{r.message.To, r.message.Cc, r.message.Bcc} {
+		for _, to := range list {
+			if slices.ContainsFunc(append(slices.Clip(a.reasons), a.words), func(reason string) bool {
+				return byText(reason) == e.Kind && names(reason, to.Address)
+			}) {
+				e.Recipients = append(e.Recipients, to.Address)
+			}
+		}
+	}
+	return e
 }
 
 // refusal makes the error of an answer that is not a yes.

@@ -241,6 +241,13 @@ func (p *Provider) receipt(r *request, a *answer, i int, resp *httpapi.Response)
 		kind = byStatus(resp.Status)
 	}
 	e := p.refusal(a, resp, kind, code, own.refused)
+	if kind == mailer.KindRecipient {
+		for _, x := range rejected {
+			if mailer.KindOf(x.Err) == kind {
+				e.Recipients = append(e.Recipients, x.Address)
+			}
+		}
+	}
 	switch {
 	case strings.EqualFold(a.code, success), yes(a.code) && !taken:
 		e.NotSent = false // it contradicts itself

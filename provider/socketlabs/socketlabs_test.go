@@ -338,6 +338,24 @@ func TestAnswerOfYes(t *testing.T) {
 	})
 }
 
+func TestARefusalOfAllNamesThem(t *testing.T) {
+	three := providertest.Messages()[0].Message
+	three.To = []mailer.Address{{Address: "Ada@example.com"}}
+	three.Cc = []mailer.Address{{Address: "ben@example.com"}}
+	three.Bcc = []mailer.Address{{Address: "cleo@example.com"}}
+	of := func(body string) *mailer.Error {
+		_, err := answerTo(t, three, 200, body)
+		e, ok := errors.AsType[*mailer.Error](err)
+		require.True(t, ok)
+		require.Equal(t, mailer.KindRecipient, e.Kind)
+		return e
+	}
+	all := []string{"ada@example.com", "ben@example.com", "cleo@example.com"}
+	require.Equal(t, []string{"Ada@example.com", "ben@example.com", "cleo@example.com"}, of(warns(refuses("Warning", all...))).Recipients)
+	require.Equal(t, []string{"ben@example.com"}, of(warns(refuses("NoValidRecipients", "ben@example.com"))).Recipients)
+	require.Nil(t, of(warns(refuses("NoValidRecipients"))).Recipients)
+}
+
 func TestAnswerOfNoTellsWhatIsKnown(t *testing.T) {
 	m := providertest.Messages()[0].Message
 	_, err := answerTo(t, m, 500, `{"ErrorCode":"InternalError","TransactionReceipt":"`+strings.Repeat("r", 500)+"\\n"+key+`"}`)
