@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed355143d4/mailer"
@@ -29,6 +30,12 @@ type Config struct {
 	// AttemptTimeout limits each attempt when the caller's context has no
 	// deadline and the target no Timeout. 0: 30 seconds.
 	AttemptTimeout time.Duration
+	// Order says in which order the targets are tried for a message. Nil: as they
+	// are listed.
+	Order Order
+	// Store shares rests with the chains of other processes. Nil: what a chain
+	// learns about its targets stays in memory.
+	Store Store
 	// OnAttempt, if set, is told of every attempt, failed or not, as soon as it
 	// ended. It is called synchronously, from the goroutine of Send and with the
 	// caller's context: what it takes, Send takes longer. The words of a.Err may
@@ -54,6 +61,15 @@ type Target struct {
 	// Timeout limits an attempt, beside the caller's deadline. 0: no limit of its
 	// own.
 	Timeout time.Duration
+	// Weight is the target's part of the mail, for an [Order] that spreads it.
+	// 0: 1.
+	Weight int
+	// Limiter limits the rate of messages. Nil: no limit.
+	Limiter Limiter
+	// MaxWait is how long a message waits for Limiter before it goes on to the
+	// next target, or fails as KindRateLimited if there is none. It waits no
+	// longer than half of the time that it has for this target. 0: a second.
+	MaxWait time.Duration
 }
 
 // Unwrap returns t.Sender, for [mailer.As].
@@ -61,11 +77,16 @@ func (t Target) Unwrap() mailer.Sender { return t.Sender }
 
 // Chain is a Sender over several targets. The package comment says what it does.
 // It is safe for use by many goroutines, holds no goroutine and no connection of
-// its own, and keeps what it learns about its targets in memory only.
+// its own, and keeps what it learns about its targets in memory, unless Config
+// has a Store.
 type Chain struct {
 	targets        []*target
 	decide         func(error) Decision
 	attemptTimeout time.Duration
+	order          Order
+	ledger         Ledger // order, if it is one
+	scratch        *sync.Pool
+	store          Store
 	onAttempt      func(context.Context, mailer.Attempt)
 	log            *slog.Logger
 }
@@ -80,13 +101,16 @@ type target struct {
 	name    string
 	sender  mailer.Sender
 	timeout time.Duration
+	limiter Limiter
+	allower allower // limiter, if it is one
+	maxWait time.Duration
 	health  health
 }
 
 // New makes a Chain that prefers the senders in their order. A sender may be a
 // [Target], also one inside a wrapper. New does no I/O and starts no goroutine.
-// It refuses an empty list, a nil Sender, a negative setting, and two targets of
-// one name.
+// It refuses an empty list, a nil Sender, a negative setting, two targets of one
+// name, and what the Order or the Store refuses.
 func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 	if len(senders) == 0 {
 		return nil, errors.New("failover: no sender")
@@ -107,6 +131,8 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 	c := &Chain{
 		decide:         cfg.Decide,
 		attemptTimeout: orDefault(cfg.AttemptTimeout, 30*time.Second),
+		order:          cfg.Order,
+		store:          cfg.Store,
 		onAttempt:      cfg.OnAttempt,
 		log:            cfg.Logger,
 	}
@@ -122,6 +148,7 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 		return nil, errors.New("failover: MaxRest is shorter than Rest")
 	}
 	names := make(map[string]bool, len(senders))
+	infos := make([]TargetInfo, 0, len(senders))
 	for i, s := range senders {
 		place := settings(s)
 		switch {
@@ -129,8 +156,16 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 			return nil, fmt.Errorf("failover: sender %d is nil", i+1)
 		case place.Timeout < 0:
 			return nil, fmt.Errorf("failover: Timeout of sender %d is negative", i+1)
+		case place.Weight < 0:
+			return nil, fmt.Errorf("failover: Weight of sender %d is negative", i+1)
+		case place.MaxWait < 0:
+			return nil, fmt.Errorf("failover: MaxWait of sender %d is negative", i+1)
 		}
-		t := &target{index: i, name: place.Name, sender: s, timeout: place.Timeout}
+		t := &target{
+			index: i, name: place.Name, sender: s, timeout: place.Timeout,
+			limiter: place.Limiter, maxWait: orDefault(place.MaxWait, time.Second),
+		}
+		t.allower, _ = place.Limiter.(allower)
 		if p, ok := mailer.As[mailer.Provider](s); ok && t.name == "" {
 			t.name = p.Name()
 		}
@@ -143,8 +178,34 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 		names[t.name] = true
 		t.health = health{maxStrikes: orDefault(cfg.Strikes, 3), rest: rest, maxRest: maxRest}
 		c.targets = append(c.targets, t)
+		infos = append(infos, TargetInfo{Name: t.name, Weight: orDefault(place.Weight, 1), Sender: s})
+	}
+	if err := c.connect(infos); err != nil {
+		return nil, err
 	}
 	return c, nil
+}
+
+// connect makes the chain known to its Order and its Store.
+func (c *Chain) connect(infos []TargetInfo) error {
+	if b, ok := c.order.(Binder); ok {
+		if err := b.Bind(infos); err != nil {
+			return fmt.Errorf("failover: Order: %w", err)
+		}
+	}
+	c.ledger, _ = c.order.(Ledger)
+	c.scratch = scratches(infos)
+	if c.store == nil {
+		return nil
+	}
+	names := make([]string, len(infos))
+	for i, info := range infos {
+		names[i] = info.Name
+	}
+	if err := c.store.Join(names, c.learn); err != nil {
+		return fmt.Errorf("failover: Store: %w", err)
+	}
+	return nil
 }
 
 func orDefault[T int | time.Duration](v, fallback T) T {
@@ -198,16 +259,28 @@ func (c *Chain) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, err
 	if err := ctx.Err(); err != nil {
 		return mailer.Receipt{ID: m.ID}, &mailer.Error{Provider: provider, Kind: mailer.KindOf(err), NotSent: true, Err: err}
 	}
-	now := time.Now()
-	t, p := c.next(0, now)
-	if t == nil {
-		if t, p = c.wakesFirst(now); t == nil {
-			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, m.ID, nil, false)
+	w := walk{targets: c.targets}
+	if c.store != nil {
+		c.store.Poll()
+	}
+	if c.order != nil {
+		s := c.scratch.Get().(*scratch)
+		defer c.scratch.Put(s)
+		var err error
+		if w.order, err = c.arrange(s, m, time.Now()); err != nil {
+			return mailer.Receipt{ID: m.ID}, err
 		}
+	}
+	t, p := c.next(ctx, &w, 1)
+	if t == nil {
+		t, p = c.anyway(ctx, &w, 1)
+	}
+	if t == nil {
+		return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, nil, false)
 	}
 	var attempts []mailer.Attempt
 	for duplicate := false; ; {
-		receipt, a, d := c.try(ctx, m, t, p, attempts, duplicate)
+		receipt, a, d := c.try(ctx, &w, m, t, p, attempts, duplicate)
 		attempts = append(attempts, a)
 		if c.onAttempt != nil {
 			c.onAttempt(ctx, a)
@@ -224,29 +297,90 @@ func (c *Chain) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, err
 		}
 		if !mailer.NotSent(a.Err) {
 			if !m.AllowDuplicate {
-				return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, m.ID, attempts, true)
+				return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, true)
 			}
 			duplicate = true
 		}
 		if !d.Next {
-			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, m.ID, attempts, true)
+			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, true)
 		}
 		if ctx.Err() != nil {
-			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, m.ID, attempts, false)
+			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, false)
 		}
-		if t, p = c.next(t.index+1, time.Now()); t == nil {
-			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, m.ID, attempts, false)
+		if t, p = c.next(ctx, &w, 1); t == nil {
+			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, false)
 		}
 	}
 }
 
+// next returns the first target ahead that may be tried now, with the permit for
+// it.
+func (c *Chain) next(ctx context.Context, w *walk, n int) (*target, permit) {
+	for w.pos < w.len() && ctx.Err() == nil {
+		t := w.at(w.pos)
+		w.pos++
+		p, ok := t.health.admit(time.Now())
+		if !ok {
+			continue
+		}
+		if c.room(ctx, t, w, n) {
+			return t, p
+		}
+		t.health.release(p)
+		w.passed = true
+	}
+	return nil, permit{}
+}
+
+// anyway returns a target although none may be tried, since all rest.
+func (c *Chain) anyway(ctx context.Context, w *walk, n int) (*target, permit) {
+	if w.passed || ctx.Err() != nil {
+		return nil, permit{}
+	}
+	t := w.wakesFirst(time.Now())
+	if t == nil || !c.room(ctx, t, w, n) {
+		return nil, permit{}
+	}
+	return t, t.health.late()
+}
+
+// room tells whether the Ledger and the target's Limiter have room for n messages,
+// and takes it.
+func (c *Chain) room(ctx context.Context, t *target, w *walk, n int) bool {
+	if c.ledger != nil && c.ledger.Begin(t.index, n) < n {
+		return false
+	}
+	if c.allows(ctx, t, w, n, time.Now()) {
+		return true
+	}
+	if c.ledger != nil {
+		c.ledger.End(t.index, n, errNoRoom)
+	}
+	return false
+}
+
+// ended tells the Ledger and the Limiter how n messages at t ended.
+func (c *Chain) ended(t *target, n int, err error) {
+	if f, ok := t.limiter.(Feedback); ok {
+		f.Ended(n, err)
+	}
+	if c.ledger != nil {
+		c.ledger.End(t.index, n, err)
+	}
+}
+
+// errPanic is how a message ended for the Ledger and the Limiter whose Sender
+// panicked.
+var errPanic error = &mailer.Error{Provider: provider, Message: "panic"}
+
 // try makes one attempt, with all that belongs to it but Config.OnAttempt. It
 // gives the permit back whatever happens.
-func (c *Chain) try(ctx context.Context, m mailer.Message, t *target, p permit, before []mailer.Attempt, duplicate bool) (receipt mailer.Receipt, a mailer.Attempt, d Decision) {
+func (c *Chain) try(ctx context.Context, w *walk, m mailer.Message, t *target, p permit, before []mailer.Attempt, duplicate bool) (receipt mailer.Receipt, a mailer.Attempt, d Decision) {
 	reported := false
 	defer func() {
 		if !reported { // a panic, in the Sender or in the user's functions
 			t.health.release(p)
+			c.ended(t, 1, errPanic)
 		}
 	}()
 	if len(before) > 0 {
@@ -254,7 +388,7 @@ func (c *Chain) try(ctx context.Context, m mailer.Message, t *target, p permit, 
 	}
 
 	start := time.Now()
-	end, own, telling := c.limits(ctx, t, start)
+	end, own, telling := c.limits(ctx, t, w, start)
 	receipt, err := send(ctx, m, t.sender, end, own)
 	now := time.Now()
 	a = mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: duplicate}
@@ -262,7 +396,9 @@ func (c *Chain) try(ctx context.Context, m mailer.Message, t *target, p permit, 
 		reported = true
 		if t.health.succeed(p, now) == recovered {
 			c.log.LogAttrs(ctx, slog.LevelInfo, "failover: target is back", slog.String("provider", t.name))
+			c.publish(t, now)
 		}
+		c.ended(t, 1, nil)
 		return receipt, a, d
 	}
 
@@ -280,7 +416,9 @@ func (c *Chain) try(ctx context.Context, m mailer.Message, t *target, p permit, 
 	reported = true
 	if t.health.fail(p, health, a.Err, now) == cameToRest {
 		c.logRest(ctx, t, a.Err, now)
+		c.publish(t, now)
 	}
+	c.ended(t, 1, a.Err)
 	return receipt, a, d
 }
 

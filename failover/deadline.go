@@ -20,10 +20,11 @@ const (
 // opposed to the caller's.
 var errTimeUp = errors.New("failover: the attempt's share of the time is used up")
 
-// limits returns when an attempt at t that begins now has to end; own tells that
+// limits returns when an attempt at t, the last that w came to, has to end if it
+// begins now; own tells that
 // this is earlier than where ctx ends by itself. A time-out after less than
 // telling says nothing about the service.
-func (c *Chain) limits(ctx context.Context, t *target, now time.Time) (end time.Time, own bool, telling time.Duration) {
+func (c *Chain) limits(ctx context.Context, t *target, w *walk, now time.Time) (end time.Time, own bool, telling time.Duration) {
 	limit := t.timeout
 	callersEnd, bounded := ctx.Deadline()
 	if !bounded {
@@ -33,7 +34,7 @@ func (c *Chain) limits(ctx context.Context, t *target, now time.Time) (end time.
 		return now.Add(limit), true, min(limit, minTelling)
 	}
 	share := callersEnd.Sub(now)
-	if left := 1 + c.mayFollow(t, now); left > 1 {
+	if left := 1 + w.mayFollow(now); left > 1 {
 		share = max(share/time.Duration(left), min(share/2, minShare))
 	}
 	telling = minTelling
@@ -45,16 +46,6 @@ func (c *Chain) limits(ctx context.Context, t *target, now time.Time) (end time.
 		return callersEnd, false, telling
 	}
 	return end, true, telling
-}
-
-// mayFollow counts the targets after t that could be tried now.
-func (c *Chain) mayFollow(t *target, now time.Time) (n int) {
-	for _, later := range c.targets[t.index+1:] {
-		if later.health.mayTry(now) {
-			n++
-		}
-	}
-	return n
 }
 
 // attemptContext is context.WithDeadline made when it is first needed: a Sender

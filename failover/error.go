@@ -63,7 +63,7 @@ const provider = "failover"
 
 // giveUp makes the error of a chain that failed. Stopped tells that the last
 // attempt forbade the next.
-func (c *Chain) giveUp(ctx context.Context, id string, attempts []mailer.Attempt, stopped bool) error {
+func (c *Chain) giveUp(ctx context.Context, w *walk, id string, attempts []mailer.Attempt, stopped bool) error {
 	e := &mailer.Error{Provider: provider, NotSent: true}
 	for _, a := range attempts {
 		e.NotSent = e.NotSent && mailer.NotSent(a.Err)
@@ -82,13 +82,16 @@ func (c *Chain) giveUp(ctx context.Context, id string, attempts []mailer.Attempt
 			return e
 		}
 		c.logSwitch(ctx, id, last, "")
+	} else if e.Err = ctx.Err(); e.Err != nil {
+		e.Kind = mailer.KindOf(e.Err)
+		return e
 	}
-	c.verdict(e, attempts)
+	c.verdict(e, w, attempts)
 	return e
 }
 
 // verdict finds the decisive failure when every target failed or was passed by.
-func (c *Chain) verdict(e *mailer.Error, attempts []mailer.Attempt) {
+func (c *Chain) verdict(e *mailer.Error, w *walk, attempts []mailer.Attempt) {
 	const (
 		none = iota
 		messages
@@ -98,8 +101,9 @@ func (c *Chain) verdict(e *mailer.Error, attempts []mailer.Attempt) {
 	)
 	now := time.Now()
 	found := none
-	var resting []string
-	for _, t := range c.targets {
+	var resting, full []string
+	for i := range w.len() {
+		t := w.at(i)
 		var kind mailer.Kind
 		var after time.Duration
 		var where string
@@ -115,9 +119,12 @@ func (c *Chain) verdict(e *mailer.Error, attempts []mailer.Attempt) {
 		} else {
 			weight = passedBy
 			var until time.Time
-			until, _, kind = t.health.wakes(now)
-			after = until.Sub(now)
-			resting = append(resting, t.name+" ("+kind.String()+")")
+			if until, _, kind = t.health.wakes(now); until.IsZero() {
+				kind, full = mailer.KindRateLimited, append(full, t.name)
+			} else {
+				after = until.Sub(now)
+				resting = append(resting, t.name+" ("+kind.String()+")")
+			}
 		}
 		sooner := after > 0 && (e.RetryAfter == 0 || after < e.RetryAfter)
 		if weight > found || len(attempts) == 0 && sooner {
@@ -127,9 +134,14 @@ func (c *Chain) verdict(e *mailer.Error, attempts []mailer.Attempt) {
 			e.RetryAfter = after
 		}
 	}
+	var words []string
 	if len(resting) > 0 {
-		e.Message = "resting: " + strings.Join(resting, ", ")
+		words = append(words, "resting: "+strings.Join(resting, ", "))
 	}
+	if len(full) > 0 {
+		words = append(words, "no room: "+strings.Join(full, ", "))
+	}
+	e.Message = strings.Join(words, "; ")
 }
 
 func errorOf(name string, attempts []mailer.Attempt) error {

@@ -130,6 +130,45 @@ func (h *health) late() permit {
 	return permit{gen: h.gen, late: true}
 }
 
+// learn takes over a rest, or the end of one, that another process found out.
+func (h *health) learn(r Rest, err error, now time.Time) change {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.Until.IsZero() {
+		if h.resting && now.Before(h.until) {
+			h.until, h.named = now, false // one message may see for itself
+		}
+		return unchanged
+	}
+	if limit := now.Add(maxNamedRest); r.Until.After(limit) {
+		r.Until = limit
+	}
+	if !r.Until.After(now) || h.resting && !r.Until.After(h.until) {
+		return unchanged
+	}
+	known := h.resting && now.Before(h.until)
+	h.until, h.named, h.lastErr = r.Until, r.Named, err
+	if known {
+		return unchanged
+	}
+	if !h.resting {
+		h.gen++
+		h.resting = true
+	}
+	h.lastChange = now
+	return cameToRest
+}
+
+// told is what other processes are to know.
+func (h *health) told(now time.Time) Rest {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.resting || !now.Before(h.until) {
+		return Rest{}
+	}
+	return Rest{Until: h.until, Kind: mailer.KindOf(h.lastErr), Named: h.named}
+}
+
 // release ends an attempt that said nothing, not even that it failed.
 func (h *health) release(p permit) {
 	h.mu.Lock()

@@ -1,24 +1,112 @@
 package failover
 
-import "time"
+import (
+	"sync"
+	"time"
 
-// next returns the first target from i on that may be tried now, in the order in
-// which they were given to New, with the permit for it.
-func (c *Chain) next(i int, now time.Time) (*target, permit) {
-	for ; i < len(c.targets); i++ {
-		if p, ok := c.targets[i].health.admit(now); ok {
-			return c.targets[i], p
+	"github.com/seed355143d4/mailer"
+)
+
+// Order says in which order the targets are tried for a message. Nil in
+// [Config].Order: as they are listed. An Order may wrap another; the optional
+// powers, [Binder] and [Ledger], are looked for at the outermost only, so a
+// wrapper passes them on.
+type Order interface {
+	// Order appends the places in targets of those to be tried for m to dst, the
+	// preferred first, and returns the extended slice. A target that is left out
+	// is not tried. A place that stands twice counts once, one that does not
+	// exist not at all.
+	//
+	// The chain passes a target by that rests, wherever it stands, so an Order
+	// need not look at Resting. One whose rest is over is to keep its ordinary
+	// place, or nobody finds out that it is well again.
+	//
+	// An error ends Send before any traffic. It reaches the caller inside a
+	// [*mailer.Error] with its kind and RetryAfter, and NotSent.
+	//
+	// Order is called once for each message, from many goroutines at once. It must
+	// not block, and not keep or change targets; dst has room for all of them, so
+	// it need not allocate.
+	Order(dst []int, m mailer.Message, targets []TargetInfo) ([]int, error)
+}
+
+// TargetInfo is what an [Order] sees of a target.
+type TargetInfo struct {
+	// Name is the target's name, as in attempts and logs.
+	Name string
+	// Weight is the Target's Weight, 1 if that is 0.
+	Weight int
+	// Sender is what New was given, for [mailer.As]: an Order asks it for its
+	// powers, it does not send.
+	Sender mailer.Sender
+	// Resting tells that the chain would pass the target by now, because it rests
+	// or is being probed by another message. In Bind it is false.
+	Resting bool
+}
+
+// Binder is an [Order] that looks at the targets once, before the first message.
+type Binder interface {
+	// Bind is called by New, with the targets as Order sees them later, in their
+	// order. It may keep the slice. An error is that of New. An Order that is put
+	// into two chains is bound twice; one that cannot serve both returns an error.
+	Bind(targets []TargetInfo) error
+}
+
+// Ledger is an [Order] that keeps account of what each target is given. Both
+// methods are called synchronously, from many goroutines at once, and must not
+// block.
+type Ledger interface {
+	// Begin is called right before target, a place in the targets, is to be given
+	// n messages, and returns how many of them it may be given, from 0 to n. The
+	// others go on to their next target, as if this one rested. Send calls it with
+	// n = 1.
+	Begin(target, n int) int
+	// End tells how n of the messages that Begin let pass ended. The calls of End
+	// add up to what Begin returned. Messages of one batch may end in several
+	// calls. With an error that is [mailer.NotSent] they were not used.
+	End(target, n int, err error)
+}
+
+// walk is the way of one message through the targets.
+type walk struct {
+	targets []*target // all
+	order   []int     // places in targets; nil: as they are listed
+	pos     int       // in order, of the next candidate
+	passed  bool      // a target that is well had no room
+}
+
+func (w *walk) len() int {
+	if w.order != nil {
+		return len(w.order)
+	}
+	return len(w.targets)
+}
+
+func (w *walk) at(i int) *target {
+	if w.order != nil {
+		i = w.order[i]
+	}
+	return w.targets[i]
+}
+
+// mayFollow counts the targets still ahead that could be tried now.
+func (w *walk) mayFollow(now time.Time) (n int) {
+	for i := w.pos; i < w.len(); i++ {
+		if w.at(i).health.mayTry(now) {
+			n++
 		}
 	}
-	return nil, permit{}
+	return n
 }
 
 // wakesFirst returns, of targets that all rest, the one that wakes first, but
-// none whose service named a time that lies ahead. Nil: all did.
-func (c *Chain) wakesFirst(now time.Time) (*target, permit) {
+// none whose service named a time that lies ahead. Nil: all did. The candidates
+// are then those behind it.
+func (w *walk) wakesFirst(now time.Time) *target {
 	var first *target
 	var soonest time.Time
-	for _, t := range c.targets {
+	for i := range w.len() {
+		t := w.at(i)
 		until, early, _ := t.health.wakes(now)
 		if !now.Before(until) {
 			// Its rest is over but another message is the probe: whoever still
@@ -26,11 +114,53 @@ func (c *Chain) wakesFirst(now time.Time) (*target, permit) {
 			until = now.Add(maxNamedRest)
 		}
 		if early && (first == nil || until.Before(soonest)) {
-			first, soonest = t, until
+			first, soonest, w.pos = t, until, i+1
 		}
 	}
-	if first == nil {
-		return nil, permit{}
+	return first
+}
+
+// scratch is what a call of an Order needs, kept for the next one.
+type scratch struct {
+	infos []TargetInfo
+	dst   []int // the Order's
+	order []int // made of it
+	seen  []bool
+}
+
+func scratches(infos []TargetInfo) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		return &scratch{
+			infos: append([]TargetInfo(nil), infos...),
+			dst:   make([]int, 0, len(infos)),
+			order: make([]int, 0, len(infos)),
+			seen:  make([]bool, len(infos)),
+		}
+	}}
+}
+
+// arrange asks the Order for the targets of m. The result is never nil without an
+// error, and is s's.
+func (c *Chain) arrange(s *scratch, m mailer.Message, now time.Time) ([]int, error) {
+	for i, t := range c.targets {
+		s.infos[i].Resting = !t.health.mayTry(now)
 	}
-	return first, first.health.late()
+	got, err := c.order.Order(s.dst[:0], m, s.infos)
+	if err != nil {
+		return nil, &mailer.Error{
+			Provider: provider, Kind: mailer.KindOf(err), NotSent: true, RetryAfter: retryAfter(err), Message: "no target may be tried", Err: err,
+		}
+	}
+	clear(s.seen)
+	order := s.order[:0]
+	for _, i := range got {
+		if i >= 0 && i < len(s.seen) && !s.seen[i] {
+			s.seen[i] = true
+			order = append(order, i)
+		}
+	}
+	if len(order) == 0 {
+		return nil, &mailer.Error{Provider: provider, NotSent: true, Message: "the Order names no target for this message"}
+	}
+	return order, nil
 }
