@@ -135,6 +135,10 @@ func layering(fs map[string]*folder) []string {
 				fault = "the root imports the standard library only"
 			case !isOurs || ours == "":
 			case outermost:
+			case ours == "webhook/webhooktest":
+				fault = "only tests import webhooktest"
+			case f.path == "webhook/webhooktest" && ours != "webhook":
+				fault = "webhooktest imports the root and webhook only"
 			case ours == "provider/providertest":
 				if f.path != "provider/providertest" {
 					fault = "only tests import providertest"
@@ -216,6 +220,11 @@ func TestTheLayeringRulesFindWhatBreaksThem(t *testing.T) {
 		{name: "failover and an internal package", path: "failover", imports: module + "/internal/httpapi", want: "the root only"},
 		{name: "inbox and mailertest", path: "inbox", imports: module + "/mailertest", want: "the root only"},
 		{name: "webhook and a service", path: "webhook", imports: provider + "ses", want: "nobody imports a service"},
+		{name: "webhooktest and webhook", path: "webhook/webhooktest", imports: module + "/webhook"},
+		{name: "webhooktest and an internal package", path: "webhook/webhooktest", imports: module + "/internal/adapter", want: "the root and webhook only"},
+		{name: "webhooktest and a service", path: "webhook/webhooktest", imports: provider + "ses", want: "the root and webhook only"},
+		{name: "a service and webhooktest", path: "provider/ses", imports: module + "/webhook/webhooktest", want: "only tests"},
+		{name: "a service's test and webhooktest", path: "provider/ses", tests: module + "/webhook/webhooktest"},
 		{name: "suppression and a service", path: "suppression", imports: provider + "ses", want: "nobody imports a service"},
 		{name: "suppression and webhook", path: "suppression", imports: module + "/webhook"},
 		{name: "an internal package and a service", path: "internal/x", imports: provider + "ses", want: "nobody imports a service"},
