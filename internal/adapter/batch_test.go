@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/adapter"
 )
 
@@ -48,4 +50,40 @@ func TestEach(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestFeedAsksForAPartWhenThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var made, done atomic.Int32
+		adapter.Feed(3, func(yield func(int) bool) {
+			for i := range 10 {
+				made.Add(1)
+				require.LessOrEqual(t, made.Load()-done.Load(), int32(4), "parts that were made and not done")
+				if !yield(i) {
+					return
+				}
+			}
+		}, func(int) {
+			time.Sleep(time.Second)
+			done.Add(1)
+		})
+		require.Equal(t, int32(10), done.Load())
+	})
+}
+
+func TestOwn(t *testing.T) {
+	e := &mailer.Error{Kind: mailer.KindNetwork, Provider: "toy"}
+	own := adapter.Own(e)
+	require.Equal(t, error(e), own)
+	require.NotSame(t, e, own)
+	plain := errors.New("plain")
+	require.Equal(t, plain, adapter.Own(plain))
+	require.NoError(t, adapter.Own(nil))
+}
+
+func TestUnsent(t *testing.T) {
+	require.True(t, mailer.NotSent(adapter.Unsent(&mailer.Error{Kind: mailer.KindNetwork})))
+	plain := errors.New("plain")
+	require.Equal(t, plain, adapter.Unsent(plain))
+	require.NoError(t, adapter.Unsent(nil))
 }

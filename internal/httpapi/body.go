@@ -103,7 +103,37 @@ func (f *Files) Body(json []byte) Body {
 		}
 	}
 	parts = append(parts, part{raw: json})
-	size += int64(len(json))
+	return joined(parts, size+int64(len(json)))
+}
+
+// Join makes a Body of several: head, the bodies with commas between them, and tail.
+// If one of them cannot be sent, neither can it.
+func Join(head string, bodies []Body, tail string) Body {
+	parts := make([]part, 0, 2*len(bodies)+1)
+	size := int64(len(head) + len(tail))
+	for i, b := range bodies {
+		if b.err != nil {
+			return b
+		}
+		if i > 0 {
+			head = ","
+			size++
+		}
+		parts = append(parts, part{raw: []byte(head)})
+		if b.parts == nil {
+			parts = append(parts, part{raw: b.small})
+		}
+		parts = append(parts, b.parts...)
+		size += b.size
+	}
+	if len(bodies) == 0 {
+		tail = head + tail
+	}
+	return joined(append(parts, part{raw: []byte(tail)}), size)
+}
+
+// joined makes a Body of its parts, in one piece if it is small.
+func joined(parts []part, size int64) Body {
 	if size > inMemory {
 		return Body{parts: parts, size: size}
 	}

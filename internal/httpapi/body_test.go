@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -64,6 +65,39 @@ func TestFilesCanStandInAnyOrderAndTwice(t *testing.T) {
 	got := string(read(t, f.Body([]byte(`["`+b+`","`+a+`","`+b+`"]`))))
 	two := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("two"), 50_000))
 	require.Equal(t, `["`+two+`","b25l","`+two+`"]`, got)
+}
+
+func TestJoinPutsBodiesIntoOne(t *testing.T) {
+	file := func(size int) (Body, string) {
+		var f Files
+		content := bytes.Repeat([]byte("x"), size)
+		return f.Body([]byte(`{"f":"` + f.Add(content) + `"}`)), `{"f":"` + std(content) + `"}`
+	}
+	for name, sizes := range map[string][]int{
+		"none":              {},
+		"one":               {5},
+		"a few small ones":  {1, 0, 7},
+		"a large one":       {100_000},
+		"large and small":   {3, 100_000, 0, 200_001},
+		"many that are few": slices.Repeat([]int{1000}, 100),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var bodies []Body
+			var texts []string
+			for _, size := range sizes {
+				b, s := file(size)
+				bodies, texts = append(bodies, b), append(texts, s)
+			}
+			want := `{"all":[` + strings.Join(texts, ",") + "]}"
+			joined := Join(`{"all":[`, bodies, "]}")
+			require.Equal(t, want, string(read(t, joined)))
+			require.Equal(t, want, string(read(t, joined)), "a second reading")
+			require.Equal(t, len(want) <= inMemory, joined.parts == nil, "in one piece if it is small")
+		})
+	}
+	var f Files
+	f.Add([]byte("one"))
+	require.ErrorContains(t, Join("[", []Body{Bytes([]byte("1")), f.Body([]byte("{}"))}, "]").err, "lacks file 0")
 }
 
 func TestAFileMissingInTheJSONIsAnError(t *testing.T) {

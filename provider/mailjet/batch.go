@@ -2,7 +2,6 @@ package mailjet
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 
@@ -65,8 +64,8 @@ func (p *Provider) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.
 // deliver sends the requests in one call, or in several if it would be too large,
 // and sets their results. They are all for the sandbox, or none is.
 func (p *Provider) deliver(ctx context.Context, rs []*request) {
-	body, size, err := encode(rs)
-	if n := len(rs) / 2; n > 0 && size > maxBytes {
+	body, err := encode(rs)
+	if n := len(rs) / 2; n > 0 && body.Size() > maxBytes {
 		p.deliver(ctx, rs[:n])
 		p.deliver(ctx, rs[n:])
 		return
@@ -80,10 +79,6 @@ func (p *Provider) deliver(ctx context.Context, rs []*request) {
 		err = failed
 	}
 	for _, r := range rs {
-		r.result.Err = err
-		if e, ok := errors.AsType[*mailer.Error](err); ok {
-			own := *e
-			r.result.Err = &own
-		}
+		r.result.Err = adapter.Own(err)
 	}
 }

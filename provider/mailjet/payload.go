@@ -26,10 +26,9 @@ type payload struct {
 	AdvanceErrorHandling bool
 }
 
-// encode makes one call of the requests, and tells its size in bytes. What they
-// share of texts and files stands in it once. It fails only over what a template's
-// data holds.
-func encode(rs []*request) (body httpapi.Body, size int, err error) {
+// encode makes one call of the requests. What they share of texts and files stands in
+// it once. It fails only over what a template's data holds.
+func encode(rs []*request) (httpapi.Body, error) {
 	call := payload{
 		Messages:    rs[0].list[:0],
 		SandboxMode: rs[0].sandbox,
@@ -51,7 +50,6 @@ func encode(rs []*request) (body httpapi.Body, size int, err error) {
 		}
 		if shared.files {
 			attach(call.Globals, first.message.Attachments, &files)
-			size += adapter.Base64Size(&first.message)
 		}
 		room += call.Globals.room()
 	}
@@ -69,16 +67,15 @@ func encode(rs []*request) (body httpapi.Body, size int, err error) {
 		}
 		if !shared.files {
 			attach(info, r.message.Attachments, &files)
-			size += adapter.Base64Size(&r.message)
 		}
 		room += info.room()
 		call.Messages = append(call.Messages, info)
 	}
 	b, err := call.encode(room)
 	if err != nil {
-		return httpapi.Body{}, 0, adapter.Invalid("Template.Data", err)
+		return httpapi.Body{}, adapter.Invalid("Template.Data", err)
 	}
-	return files.Body(b), size + len(b), nil
+	return files.Body(b), nil
 }
 
 // sharing is what all messages of a call have in common.

@@ -2,10 +2,8 @@ package mailjet
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
-	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/adapter"
 	"github.com/seed355143d4/mailer/internal/httpapi"
 )
@@ -19,7 +17,7 @@ import (
 func (p *Provider) Verify(ctx context.Context) error {
 	resp, err := p.api.Do(ctx, http.MethodGet, "/v3/REST/sender?Limit=1", httpapi.Body{})
 	if err != nil {
-		return unsent(err)
+		return adapter.Unsent(err)
 	}
 	found := false
 	adapter.Members(resp.Body, func(name, _ []byte) { found = found || string(name) == "Data" })
@@ -27,13 +25,5 @@ func (p *Provider) Verify(ctx context.Context) error {
 		return nil
 	}
 	a := parse(resp, nil)
-	return unsent(p.refusal(&a, 1, resp))
-}
-
-// unsent marks an error of a call that was to send nothing.
-func unsent(err error) error {
-	if e, ok := errors.AsType[*mailer.Error](err); ok {
-		e.NotSent = true
-	}
-	return err
+	return adapter.Unsent(p.refusal(&a, 1, resp))
 }

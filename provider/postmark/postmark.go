@@ -40,9 +40,10 @@ type Provider struct {
 }
 
 var (
-	_ mailer.Provider = (*Provider)(nil)
-	_ mailer.Checker  = (*Provider)(nil)
-	_ mailer.Verifier = (*Provider)(nil)
+	_ mailer.Provider    = (*Provider)(nil)
+	_ mailer.Checker     = (*Provider)(nil)
+	_ mailer.BatchSender = (*Provider)(nil)
+	_ mailer.Verifier    = (*Provider)(nil)
 )
 
 // New returns a Provider, or an error that names the field at fault. It makes no
@@ -93,7 +94,7 @@ func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, 
 	if err != nil {
 		return mailer.Receipt{}, err
 	}
-	return p.receipt(&r, resp)
+	return p.receipt(&r, resp, resp.Body)
 }
 
 // String describes c without its token.

@@ -101,6 +101,17 @@ func TestConformance(t *testing.T) {
 				id := fmt.Sprintf("7f4f2c9e-%d", n)
 				return yes(id, "OK"), id
 			},
+			AcceptBatch: func(n int, r providertest.Request) (providertest.Answer, []string) {
+				var elements, ids []string
+				for _, said := range r.Said {
+					if strings.HasSuffix(said.Where, "To") && said.Where != "ReplyTo" {
+						id := fmt.Sprintf("7f4f2c9e-%d-%d", n, len(ids))
+						ids = append(ids, id)
+						elements = append(elements, fmt.Sprintf(`{"To":%q,"MessageID":%q,"ErrorCode":0,"Message":"OK"}`, said.What, id))
+					}
+				}
+				return providertest.JSON(200, "["+strings.Join(elements, ",")+"]"), ids
+			},
 			Partial: func(providertest.Request) (providertest.Answer, string) {
 				return yes("7f4f2c9e", "Message OK, but will not deliver to these inactive addresses: ben@example.com.\n"+
 					"Inactive recipients are ones that have generated a hard bounce, a spam complaint, or a manual suppression."), "7f4f2c9e"
@@ -264,7 +275,7 @@ func TestAnswerOfYes(t *testing.T) {
 			require.NoError(t, err)
 			r, err := p.request(m)
 			require.NoError(t, err)
-			receipt, err := p.receipt(&r, &httpapi.Response{Status: 200, Body: []byte(c.body)})
+			receipt, err := p.receipt(&r, &httpapi.Response{Status: 200}, []byte(c.body))
 			require.NoError(t, err)
 			require.Equal(t, "8841", receipt.ID)
 			require.Equal(t, "7f4f2c9e", receipt.MessageID)

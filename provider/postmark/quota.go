@@ -3,7 +3,6 @@ package postmark
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -21,7 +20,7 @@ import (
 func (p *Provider) Verify(ctx context.Context) error {
 	resp, err := p.api.Do(ctx, http.MethodGet, "/server", httpapi.Body{})
 	if err != nil {
-		return unsent(err)
+		return adapter.Unsent(err)
 	}
 	if resp.Status == http.StatusOK {
 		found := false
@@ -29,21 +28,13 @@ func (p *Provider) Verify(ctx context.Context) error {
 		if found && resp.Err == nil {
 			return nil
 		}
-		return unsent(p.api.Error(resp, mailer.KindUnknown, "", "the answer is not a server"))
+		return adapter.Unsent(p.api.Error(resp, mailer.KindUnknown, "", "the answer is not a server"))
 	}
-	a, _ := parse(resp)
+	a, _ := parse(resp.Body)
 	kind, _ := classify(resp.Status, &a)
 	code := ""
 	if a.ErrorCode != 0 {
 		code = strconv.Itoa(a.ErrorCode)
 	}
-	return unsent(p.api.Error(resp, kind, code, cmp.Or(a.Message, string(resp.Body))))
-}
-
-// unsent marks an error of a call that was to send nothing.
-func unsent(err error) error {
-	if e, ok := errors.AsType[*mailer.Error](err); ok {
-		e.NotSent = true
-	}
-	return err
+	return adapter.Unsent(p.api.Error(resp, kind, code, cmp.Or(a.Message, string(resp.Body))))
 }

@@ -108,10 +108,10 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 	if err != nil {
 		return request{}, adapter.Invalid("Template.Data", err)
 	}
-	if err := adapter.Size(provider, &m, len(b)+adapter.Base64Size(&m), MaxSize); err != nil {
+	r.body = files.Body(b)
+	if err := adapter.Size(provider, &m, int(r.body.Size()), MaxSize); err != nil {
 		return request{}, err
 	}
-	r.body = files.Body(b)
 	return r, nil
 }
 

@@ -158,35 +158,40 @@ func address(t *rapid.T) mailer.Address {
 	}
 }
 
+// draw draws a message, which may be not valid.
+func draw(t *rapid.T) mailer.Message {
+	addresses := func(min, max int, name string) []mailer.Address {
+		return rapid.SliceOfN(rapid.Custom(address), min, max).Draw(t, name)
+	}
+	return mailer.Message{
+		ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
+		From:    address(t),
+		To:      addresses(1, 5, "to"),
+		Cc:      addresses(0, 3, "cc"),
+		Bcc:     addresses(0, 3, "bcc"),
+		ReplyTo: addresses(0, 3, "reply-to"),
+		Subject: text(0, 60).Draw(t, "subject"),
+		Text:    rapid.String().Draw(t, "text"),
+		HTML:    rapid.String().Draw(t, "html"),
+		Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
+			return mailer.Attachment{
+				Name:        text(1, 20).Draw(t, "file"),
+				ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
+				ContentID:   rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "cid"),
+				Content:     rapid.SliceOf(rapid.Byte()).Draw(t, "content"),
+			}
+		}), 0, 3).Draw(t, "attachments"),
+		Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
+		Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
+		Tags:        rapid.SliceOfN(text(1, 10), 0, 3).Draw(t, "tags"),
+		Metadata:    rapid.MapOfN(text(1, 22), text(0, 90), 0, 12).Draw(t, "metadata"),
+	}
+}
+
 func TestRequestGivesTheMessageBack(t *testing.T) {
 	p, service := capture(t, Config{ServerToken: token})
 	rapid.Check(t, func(t *rapid.T) {
-		addresses := func(min, max int, name string) []mailer.Address {
-			return rapid.SliceOfN(rapid.Custom(address), min, max).Draw(t, name)
-		}
-		m := mailer.Message{
-			ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
-			From:    address(t),
-			To:      addresses(1, 5, "to"),
-			Cc:      addresses(0, 3, "cc"),
-			Bcc:     addresses(0, 3, "bcc"),
-			ReplyTo: addresses(0, 3, "reply-to"),
-			Subject: text(0, 60).Draw(t, "subject"),
-			Text:    rapid.String().Draw(t, "text"),
-			HTML:    rapid.String().Draw(t, "html"),
-			Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
-				return mailer.Attachment{
-					Name:        text(1, 20).Draw(t, "file"),
-					ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
-					ContentID:   rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "cid"),
-					Content:     rapid.SliceOf(rapid.Byte()).Draw(t, "content"),
-				}
-			}), 0, 3).Draw(t, "attachments"),
-			Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
-			Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
-			Tags:        rapid.SliceOfN(text(1, 10), 0, 3).Draw(t, "tags"),
-			Metadata:    rapid.MapOfN(text(1, 22), text(0, 90), 0, 12).Draw(t, "metadata"),
-		}
+		m := draw(t)
 		if m.Validate() != nil {
 			t.Skip("not valid")
 		}

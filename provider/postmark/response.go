@@ -66,8 +66,8 @@ var (
 )
 
 // parse reads an answer, if it is one.
-func parse(resp *httpapi.Response) (a answer, err error) {
-	ok := adapter.Members(resp.Body, func(name, value []byte) {
+func parse(text []byte) (a answer, err error) {
+	ok := adapter.Members(text, func(name, value []byte) {
 		switch string(name) {
 		case "ErrorCode":
 			if a.ErrorCode, err = strconv.Atoi(string(value)); string(value) == "null" {
@@ -82,8 +82,6 @@ func parse(resp *httpapi.Response) (a answer, err error) {
 		}
 	})
 	switch {
-	case resp.Err != nil:
-		return answer{}, resp.Err
 	case !ok:
 		return answer{}, errors.New("the answer is not a JSON object")
 	case err != nil:
@@ -92,9 +90,13 @@ func parse(resp *httpapi.Response) (a answer, err error) {
 	return a, nil
 }
 
-// receipt reads the answer to r.
-func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, error) {
-	a, err := parse(resp)
+// receipt reads the answer to r, which is text: the body of resp, or the part of it
+// that is about r.
+func (p *Provider) receipt(r *request, resp *httpapi.Response, text []byte) (mailer.Receipt, error) {
+	a, err := parse(text)
+	if resp.Err != nil {
+		a, err = answer{}, resp.Err // half an answer is none
+	}
 	rejected, n := rejections(&r.message, inactiveIn(a.Message))
 	if resp.Status == http.StatusOK && a.ErrorCode == 0 && a.MessageID != "" {
 		return mailer.Receipt{
@@ -114,7 +116,7 @@ func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, 
 	if a.ErrorCode != 0 {
 		code = strconv.Itoa(a.ErrorCode)
 	}
-	e := p.api.Error(resp, kind, code, cmp.Or(a.Message, string(resp.Body)))
+	e := p.api.Error(resp, kind, code, cmp.Or(a.Message, string(text)))
 	m := &r.message
 	if kind == mailer.KindRecipient {
 		for _, x := range rejected {

@@ -109,10 +109,10 @@ func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 	if err != nil {
 		return request{}, adapter.Invalid("Template.Data", err)
 	}
-	if err := adapter.Size(provider, &m, len(b)+adapter.Base64Size(&m), MaxSize); err != nil {
+	r.body = files.Body(b)
+	if err := adapter.Size(provider, &m, int(r.body.Size()), MaxSize); err != nil {
 		return request{}, err
 	}
-	r.body = files.Body(b)
 	return r, nil
 }
 

@@ -174,9 +174,8 @@ func (p *Provider) sendBulk(ctx context.Context, items []item, results []mailer.
 	}
 	for i, it := range items {
 		r := &results[it.at]
-		if e, ok := errors.AsType[*mailer.Error](err); ok {
-			own := *e
-			r.Err = &own
+		if err != nil {
+			r.Err = adapter.Own(err)
 			continue
 		}
 		one := out.BulkEmailEntryResults[i]

@@ -88,10 +88,11 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 	if err != nil {
 		return request{}, adapter.Invalid("Template.Data", err)
 	}
-	if err := adapter.Size(provider, &m, len(b)+adapter.Base64Size(&m), MaxSize); err != nil {
+	r := request{message: m, dropped: dropped(&m), body: files.Body(b)}
+	if err := adapter.Size(provider, &m, int(r.body.Size()), MaxSize); err != nil {
 		return request{}, err
 	}
-	return request{message: m, dropped: dropped(&m), body: files.Body(b)}, nil
+	return r, nil
 }
 
 // check refuses what SMTP2GO has no words for, and what is over its limits.

@@ -2,7 +2,7 @@ package socketlabs
 
 import (
 	"context"
-	"errors"
+	"iter"
 	"net/http"
 
 	"github.com/seed355143d4/mailer"
@@ -34,8 +34,7 @@ func (p *Provider) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.
 		return nil
 	}
 	results := make([]mailer.Result, len(ms))
-	calls := p.calls(ms, results)
-	adapter.Each(len(calls), inFlight, func(i int) { p.sendCall(ctx, calls[i], results) })
+	adapter.Feed(inFlight, p.calls(ms, results), func(items []item) { p.sendCall(ctx, items, results) })
 	return results
 }
 
@@ -47,24 +46,30 @@ type item struct {
 
 // calls sorts the messages into calls. The results of those that are refused before
 // any traffic are set.
-func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) (calls [][]item) {
-	size := 0 // of the last call
-	for i, m := range ms {
-		r, err := p.request(m)
-		if err != nil {
-			results[i].Err = err
-			continue
+func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) iter.Seq[[]item] {
+	return func(yield func([]item) bool) {
+		var open []item
+		size := int64(0)
+		for i, m := range ms {
+			r, err := p.request(m)
+			if err != nil {
+				results[i].Err = err
+				continue
+			}
+			if n := len(open); n == maxBatch || n > 0 && size+r.body.Size() > maxBytes {
+				if !yield(open) {
+					return
+				}
+				open, size = nil, 0
+			}
+			size += r.body.Size()
+			r.body = httpapi.Body{} // the call's is made when it is sent
+			open = append(open, item{i, &r})
 		}
-		last := len(calls) - 1
-		if last < 0 || len(calls[last]) == maxBatch || size+r.size > maxBytes {
-			calls, size = append(calls, nil), 0
-			last++
+		if len(open) > 0 {
+			yield(open)
 		}
-		r.body = httpapi.Body{} // the call's is made when it is sent
-		calls[last] = append(calls[last], item{i, &r})
-		size += r.size
 	}
-	return calls
 }
 
 // sendCall makes one call and sets the results of its messages.
@@ -73,12 +78,10 @@ func (p *Provider) sendCall(ctx context.Context, items []item, results []mailer.
 	for i, it := range items {
 		rs[i] = it.request
 	}
-	body, _ := p.encode(rs...)
-	resp, err := p.api.Do(ctx, http.MethodPost, path, body)
-	if e, ok := errors.AsType[*mailer.Error](err); ok {
+	resp, err := p.api.Do(ctx, http.MethodPost, path, p.encode(rs...))
+	if err != nil {
 		for _, it := range items {
-			own := *e
-			results[it.at].Err = &own
+			results[it.at].Err = adapter.Own(err)
 		}
 		return
 	}

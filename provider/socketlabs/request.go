@@ -61,7 +61,6 @@ type request struct {
 	metadata []string // the keys of those that there is room for
 	dropped  []string
 	body     httpapi.Body
-	size     int // of body, in bytes
 }
 
 // field is a value for a place in a template.
@@ -94,8 +93,8 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 		}
 	}
 	r.reporting()
-	r.body, r.size = p.encode(&r)
-	if err := adapter.Size(provider, &m, r.size, MaxSize); err != nil {
+	r.body = p.encode(&r)
+	if err := adapter.Size(provider, &m, int(r.body.Size()), MaxSize); err != nil {
 		return request{}, err
 	}
 	return r, nil
@@ -243,8 +242,8 @@ func (r *request) reporting() {
 	}
 }
 
-// encode writes the requests as one call, and tells its size in bytes.
-func (p *Provider) encode(rs ...*request) (httpapi.Body, int) {
+// encode writes the requests as one call.
+func (p *Provider) encode(rs ...*request) httpapi.Body {
 	size := 256
 	for _, r := range rs {
 		size += 1024 + (len(r.message.Text)+len(r.message.HTML)+len(r.extra.AMP))*9/8
@@ -258,11 +257,7 @@ func (p *Provider) encode(rs ...*request) (httpapi.Body, int) {
 	}
 	o.List("Messages", len(rs), func(i int) { rs[i].write(&o, &files) })
 	b, _ := o.Close() // nothing in it can fail
-	size = len(b)
-	for _, r := range rs {
-		size += adapter.Base64Size(&r.message)
-	}
-	return files.Body(b), size
+	return files.Body(b)
 }
 
 // write writes the message.

@@ -528,7 +528,5 @@ func TestSizeIsTheWholeRequest(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.Send(t.Context(), m)
 	require.NoError(t, err)
-	// A file's place in the text is counted beside its base64.
-	require.GreaterOrEqual(t, r.size, len(service.body))
-	require.Less(t, r.size, len(service.body)+2*64)
+	require.EqualValues(t, len(service.body), r.body.Size())
 }
