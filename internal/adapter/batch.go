@@ -3,6 +3,7 @@ package adapter
 import (
 	"errors"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/seed355143d4/mailer"
@@ -45,6 +46,7 @@ func Each(n, limit int, do func(i int)) {
 func Own(err error) error {
 	if e, ok := errors.AsType[*mailer.Error](err); ok {
 		own := *e
+		own.Recipients = slices.Clone(e.Recipients)
 		return &own
 	}
 	return err

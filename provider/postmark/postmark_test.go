@@ -235,13 +235,13 @@ func TestARefusalNamesTheInactive(t *testing.T) {
 		fmt.Sprintf(inactive, "ben@example.com"):                  {"ben@example.com"},
 		"Inactive.":                                               nil,
 	} {
-		_, err = p.receipt(&r, &httpapi.Response{Status: 422, Body: []byte(no(422, 406, text).Body)})
+		_, err = p.receipt(&r, &httpapi.Response{Status: 422}, []byte(no(422, 406, text).Body))
 		e, ok := errors.AsType[*mailer.Error](err)
 		require.True(t, ok)
 		require.Equal(t, mailer.KindRecipient, e.Kind)
 		require.Equal(t, want, e.Recipients)
 	}
-	_, err = p.receipt(&r, &httpapi.Response{Status: 422, Body: []byte(no(422, 300, fmt.Sprintf(inactive, "ben@example.com")).Body)})
+	_, err = p.receipt(&r, &httpapi.Response{Status: 422}, []byte(no(422, 300, fmt.Sprintf(inactive, "ben@example.com")).Body))
 	e, _ := errors.AsType[*mailer.Error](err)
 	require.NotEqual(t, mailer.KindRecipient, e.Kind)
 	require.Nil(t, e.Recipients)
