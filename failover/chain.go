@@ -21,6 +21,11 @@ type Config struct {
 	Decide func(err error) Decision
 	// Strikes is how many strikes in a row let a target rest. 0: 3.
 	Strikes int
+	// Refusals is how many different messages in a row a target may refuse, none
+	// being taken in between, before it rests: one refusal is the message's fault,
+	// a row of them the service's. Messages of one ID or of one content, to
+	// whomever, count once. [Decision].Refusal says what counts. 0: 5.
+	Refusals int
 	// Rest is the first rest of a target whose service named no time. It doubles
 	// with each rest in a row, up to MaxRest; from each a random part of up to a
 	// quarter is taken off. 0: 30 seconds.
@@ -70,6 +75,17 @@ type Target struct {
 	// next target, or fails as KindRateLimited if there is none. It waits no
 	// longer than half of the time that it has for this target. 0: a second.
 	MaxWait time.Duration
+	// Retries is how many times more a message is tried here before it goes on to
+	// the next target: only if certainly nobody has it, after a failure of the
+	// service or of the network, and if the target does not rest. Such failures
+	// count as strikes only when no further try follows. 0: none.
+	Retries int
+	// RetryWait is the wait before the first of them. It doubles with each, up to
+	// eight times; from each a random part of up to a quarter is taken off. A
+	// service that wants to be left alone for no longer than RetryWait is tried
+	// again, too, instead of resting. Nobody waits longer than half of the time
+	// that the message has for this target. 0: a second.
+	RetryWait time.Duration
 }
 
 // Unwrap returns t.Sender, for [mailer.As].
@@ -97,14 +113,16 @@ var (
 )
 
 type target struct {
-	index   int
-	name    string
-	sender  mailer.Sender
-	timeout time.Duration
-	limiter Limiter
-	allower allower // limiter, if it is one
-	maxWait time.Duration
-	health  health
+	index     int
+	name      string
+	sender    mailer.Sender
+	timeout   time.Duration
+	limiter   Limiter
+	allower   allower // limiter, if it is one
+	maxWait   time.Duration
+	retries   int
+	retryWait time.Duration
+	health    health
 }
 
 // New makes a Chain that prefers the senders in their order. A sender may be a
@@ -120,6 +138,7 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 		value int64
 	}{
 		{"Strikes", int64(cfg.Strikes)},
+		{"Refusals", int64(cfg.Refusals)},
 		{"Rest", int64(cfg.Rest)},
 		{"MaxRest", int64(cfg.MaxRest)},
 		{"AttemptTimeout", int64(cfg.AttemptTimeout)},
@@ -160,10 +179,15 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 			return nil, fmt.Errorf("failover: Weight of sender %d is negative", i+1)
 		case place.MaxWait < 0:
 			return nil, fmt.Errorf("failover: MaxWait of sender %d is negative", i+1)
+		case place.Retries < 0:
+			return nil, fmt.Errorf("failover: Retries of sender %d is negative", i+1)
+		case place.RetryWait < 0:
+			return nil, fmt.Errorf("failover: RetryWait of sender %d is negative", i+1)
 		}
 		t := &target{
 			index: i, name: place.Name, sender: s, timeout: place.Timeout,
 			limiter: place.Limiter, maxWait: orDefault(place.MaxWait, time.Second),
+			retries: place.Retries, retryWait: orDefault(place.RetryWait, time.Second),
 		}
 		t.allower, _ = place.Limiter.(allower)
 		if p, ok := mailer.As[mailer.Provider](s); ok && t.name == "" {
@@ -176,7 +200,8 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 			return nil, fmt.Errorf("failover: two targets have the name %q: put one into a Target with a Name", t.name)
 		}
 		names[t.name] = true
-		t.health = health{maxStrikes: orDefault(cfg.Strikes, 3), rest: rest, maxRest: maxRest}
+		t.health.name, t.health.rest, t.health.maxRest = t.name, rest, maxRest
+		t.health.maxStrikes, t.health.maxRefusals = orDefault(cfg.Strikes, 3), orDefault(cfg.Refusals, 5)
 		c.targets = append(c.targets, t)
 		infos = append(infos, TargetInfo{Name: t.name, Weight: orDefault(place.Weight, 1), Sender: s})
 	}
@@ -259,196 +284,43 @@ func (c *Chain) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, err
 	if err := ctx.Err(); err != nil {
 		return mailer.Receipt{ID: m.ID}, &mailer.Error{Provider: provider, Kind: mailer.KindOf(err), NotSent: true, Err: err}
 	}
-	w := walk{targets: c.targets}
 	if c.store != nil {
 		c.store.Poll()
 	}
+	w := walk{m: m, targets: c.targets}
 	if c.order != nil {
 		s := c.scratch.Get().(*scratch)
 		defer c.scratch.Put(s)
 		var err error
-		if w.order, err = c.arrange(s, m, time.Now()); err != nil {
+		if w.order, err = c.arrange(s, m); err != nil {
 			return mailer.Receipt{ID: m.ID}, err
 		}
 	}
-	t, p := c.next(ctx, &w, 1)
-	if t == nil {
-		t, p = c.anyway(ctx, &w, 1)
-	}
-	if t == nil {
-		return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, nil, false)
-	}
-	var attempts []mailer.Attempt
-	for duplicate := false; ; {
-		receipt, a, d := c.try(ctx, &w, m, t, p, attempts, duplicate)
-		attempts = append(attempts, a)
-		if c.onAttempt != nil {
-			c.onAttempt(ctx, a)
+	for {
+		t, p := c.next(ctx, &w)
+		if t == nil {
+			t, p = c.anyway(ctx, &w)
 		}
-		if a.Err == nil {
-			receipt.Attempts = attempts
-			if receipt.ID == "" {
-				receipt.ID = m.ID
-			}
-			if receipt.Provider == "" {
-				receipt.Provider = t.name
-			}
+		if len(w.attempts) > 0 {
+			c.logSwitch(ctx, t, &w)
+		}
+		if t == nil {
+			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, false)
+		}
+		receipt, step := c.try(ctx, &w, t, p)
+		switch step {
+		case taken:
 			return receipt, nil
-		}
-		if !mailer.NotSent(a.Err) {
-			if !m.AllowDuplicate {
-				return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, true)
-			}
-			duplicate = true
-		}
-		if !d.Next {
-			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, true)
+		case stopped:
+			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, true)
+		case again:
+			pause(ctx, w.wait)
+			w.pos--
 		}
 		if ctx.Err() != nil {
-			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, false)
-		}
-		if t, p = c.next(ctx, &w, 1); t == nil {
-			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, m.ID, attempts, false)
+			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, false)
 		}
 	}
-}
-
-// next returns the first target ahead that may be tried now, with the permit for
-// it.
-func (c *Chain) next(ctx context.Context, w *walk, n int) (*target, permit) {
-	for w.pos < w.len() && ctx.Err() == nil {
-		t := w.at(w.pos)
-		w.pos++
-		p, ok := t.health.admit(time.Now())
-		if !ok {
-			continue
-		}
-		if c.room(ctx, t, w, n) {
-			return t, p
-		}
-		t.health.release(p)
-		w.passed = true
-	}
-	return nil, permit{}
-}
-
-// anyway returns a target although none may be tried, since all rest.
-func (c *Chain) anyway(ctx context.Context, w *walk, n int) (*target, permit) {
-	if w.passed || ctx.Err() != nil {
-		return nil, permit{}
-	}
-	t := w.wakesFirst(time.Now())
-	if t == nil || !c.room(ctx, t, w, n) {
-		return nil, permit{}
-	}
-	return t, t.health.late()
-}
-
-// room tells whether the Ledger and the target's Limiter have room for n messages,
-// and takes it.
-func (c *Chain) room(ctx context.Context, t *target, w *walk, n int) bool {
-	if c.ledger != nil && c.ledger.Begin(t.index, n) < n {
-		return false
-	}
-	if c.allows(ctx, t, w, n, time.Now()) {
-		return true
-	}
-	if c.ledger != nil {
-		c.ledger.End(t.index, n, errNoRoom)
-	}
-	return false
-}
-
-// ended tells the Ledger and the Limiter how n messages at t ended.
-func (c *Chain) ended(t *target, n int, err error) {
-	if f, ok := t.limiter.(Feedback); ok {
-		f.Ended(n, err)
-	}
-	if c.ledger != nil {
-		c.ledger.End(t.index, n, err)
-	}
-}
-
-// errPanic is how a message ended for the Ledger and the Limiter whose Sender
-// panicked.
-var errPanic error = &mailer.Error{Provider: provider, Message: "panic"}
-
-// try makes one attempt, with all that belongs to it but Config.OnAttempt. It
-// gives the permit back whatever happens.
-func (c *Chain) try(ctx context.Context, w *walk, m mailer.Message, t *target, p permit, before []mailer.Attempt, duplicate bool) (receipt mailer.Receipt, a mailer.Attempt, d Decision) {
-	reported := false
-	defer func() {
-		if !reported { // a panic, in the Sender or in the user's functions
-			t.health.release(p)
-			c.ended(t, 1, errPanic)
-		}
-	}()
-	if len(before) > 0 {
-		c.logSwitch(ctx, m.ID, before[len(before)-1], t.name)
-	}
-
-	start := time.Now()
-	end, own, telling := c.limits(ctx, t, w, start)
-	receipt, err := send(ctx, m, t.sender, end, own)
-	now := time.Now()
-	a = mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: duplicate}
-	if err == nil {
-		reported = true
-		if t.health.succeed(p, now) == recovered {
-			c.log.LogAttrs(ctx, slog.LevelInfo, "failover: target is back", slog.String("provider", t.name))
-			c.publish(t, now)
-		}
-		c.ended(t, 1, nil)
-		return receipt, a, d
-	}
-
-	callersEnd := ctx.Err()
-	timedOut := callersEnd == nil && own && !now.Before(end)
-	a.Err = typed(err, t.name, callersEnd, timedOut)
-	d = c.decide(a.Err)
-	health := d
-	switch {
-	case callersEnd != nil && mailer.KindOf(callersEnd) == mailer.KindCanceled:
-		health.Strike = false
-	case (timedOut || callersEnd != nil) && mailer.KindOf(a.Err) == mailer.KindNetwork && end.Sub(start) < telling:
-		health.Strike = false
-	}
-	reported = true
-	if t.health.fail(p, health, a.Err, now) == cameToRest {
-		c.logRest(ctx, t, a.Err, now)
-		c.publish(t, now)
-	}
-	c.ended(t, 1, a.Err)
-	return receipt, a, d
-}
-
-// send calls s with a context that ends at end.
-func send(ctx context.Context, m mailer.Message, s mailer.Sender, end time.Time, own bool) (mailer.Receipt, error) {
-	if !own {
-		return s.Send(ctx, m)
-	}
-	attempt := &attemptContext{Context: ctx, deadline: end}
-	defer attempt.end()
-	return s.Send(attempt, m)
-}
-
-// typed makes a *mailer.Error of what a Sender returned, unless it is one, and
-// corrects a Sender that takes the end of its attempt for the end of the caller.
-func typed(err error, name string, callersEnd error, timedOut bool) error {
-	e, ok := errors.AsType[*mailer.Error](err)
-	switch {
-	case ok && e == nil:
-		return &mailer.Error{Provider: name, Message: "the Sender returned a nil *mailer.Error"}
-	case timedOut && (!ok || e.Kind == mailer.KindCanceled):
-		return &mailer.Error{Provider: name, Kind: mailer.KindNetwork, NotSent: mailer.NotSent(err), Message: "no answer in time", Err: err}
-	case ok:
-		return err
-	}
-	kind := mailer.KindOf(err)
-	if kind == mailer.KindUnknown && callersEnd != nil {
-		kind = mailer.KindOf(callersEnd)
-	}
-	return &mailer.Error{Provider: name, Kind: kind, Err: err}
 }
 
 // Check returns nil if a target can carry m, or else what the first target says
@@ -478,31 +350,40 @@ func (c *Chain) Health() []Health {
 	now := time.Now()
 	all := make([]Health, len(c.targets))
 	for i, t := range c.targets {
-		all[i] = t.health.snapshot(t.name, now)
+		all[i] = t.health.snapshot(now)
 	}
 	return all
 }
 
-// logSwitch tells that a failed, and who is next: nobody, if next is empty.
-func (c *Chain) logSwitch(ctx context.Context, id string, a mailer.Attempt, next string) {
-	words := "failover: trying the next target"
-	if next == "" {
-		words = "failover: no target is left"
+// logSwitch tells that the last attempts of ws failed in the same way, and where
+// they are tried next: nowhere, if next is nil.
+func (c *Chain) logSwitch(ctx context.Context, next *target, ws ...*walk) {
+	if next == nil && ctx.Err() != nil {
+		return // it was not the targets
 	}
-	attrs := append(failure(a.Provider, a.Err), slog.Duration("duration", a.Duration))
-	if next != "" {
-		attrs = append(attrs, slog.String("next", next))
+	last := ws[0].attempts[len(ws[0].attempts)-1]
+	attrs := append(failure(last.Provider, last.Err), slog.Duration("duration", last.Duration))
+	words := "failover: no target is left"
+	switch {
+	case next == nil:
+	case next.name == last.Provider:
+		words = "failover: trying the target again"
+	default:
+		words = "failover: trying the next target"
+		attrs = append(attrs, slog.String("next", next.name))
 	}
-	if plain(id) {
-		attrs = append(attrs, slog.String("message_id", id))
+	if len(ws) > 1 {
+		attrs = append(attrs, slog.Int("messages", len(ws)))
+	} else if plain(ws[0].m.ID) {
+		attrs = append(attrs, slog.String("message_id", ws[0].m.ID))
 	}
-	c.log.LogAttrs(ctx, level(a.Err), words, attrs...)
+	c.log.LogAttrs(ctx, level(last.Err), words, attrs...)
 }
 
-func (c *Chain) logRest(ctx context.Context, t *target, err error, now time.Time) {
-	until, _, _ := t.health.wakes(now)
-	c.log.LogAttrs(ctx, level(err), "failover: target rests",
-		append(failure(t.name, err), slog.Duration("for", until.Sub(now)))...)
+func (c *Chain) logRest(ctx context.Context, t *target, now time.Time) {
+	h := t.health.snapshot(now)
+	c.log.LogAttrs(ctx, level(h.LastError), "failover: target rests",
+		append(failure(t.name, h.LastError), slog.Duration("for", h.RestUntil.Sub(now)))...)
 }
 
 // level is loud for what only a human can mend.

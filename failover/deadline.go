@@ -20,11 +20,11 @@ const (
 // opposed to the caller's.
 var errTimeUp = errors.New("failover: the attempt's share of the time is used up")
 
-// limits returns when an attempt at t, the last that w came to, has to end if it
+// limits returns when an attempt at t, the last that ws came to, has to end if it
 // begins now; own tells that
 // this is earlier than where ctx ends by itself. A time-out after less than
 // telling says nothing about the service.
-func (c *Chain) limits(ctx context.Context, t *target, w *walk, now time.Time) (end time.Time, own bool, telling time.Duration) {
+func (c *Chain) limits(ctx context.Context, t *target, now time.Time, ws ...*walk) (end time.Time, own bool, telling time.Duration) {
 	limit := t.timeout
 	callersEnd, bounded := ctx.Deadline()
 	if !bounded {
@@ -34,7 +34,11 @@ func (c *Chain) limits(ctx context.Context, t *target, w *walk, now time.Time) (
 		return now.Add(limit), true, min(limit, minTelling)
 	}
 	share := callersEnd.Sub(now)
-	if left := 1 + w.mayFollow(now); left > 1 {
+	left := 1
+	for _, w := range ws {
+		left = max(left, 1+w.mayFollow())
+	}
+	if left > 1 {
 		share = max(share/time.Duration(left), min(share/2, minShare))
 	}
 	telling = minTelling

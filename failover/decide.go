@@ -20,6 +20,10 @@ type Decision struct {
 	// RestFor is how long the target is to rest, if it comes to rest now. 0 or
 	// less: for the back-off. More than a day counts as a day.
 	RestFor time.Duration
+	// Refusal tells a no of the service to this message. It does not count against
+	// the target by itself, but [Config].Refusals of them do, of different
+	// messages in a row.
+	Refusal bool
 }
 
 // Decide is the table that the package comment shows. A [Config].Decide of one's
@@ -32,8 +36,10 @@ func Decide(err error) Decision {
 		return Decision{Next: true, Rest: true, RestFor: retryAfter(err)}
 	case mailer.KindUnavailable, mailer.KindNetwork:
 		return Decision{Next: true, Strike: true, RestFor: retryAfter(err)}
+	case mailer.KindUnsupported, mailer.KindTooLarge:
+		return Decision{Next: true} // mostly found out before any traffic
 	}
-	return Decision{Next: true}
+	return Decision{Next: true, Refusal: true}
 }
 
 func retryAfter(err error) time.Duration {

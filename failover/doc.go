@@ -8,19 +8,19 @@
 //
 //	Kind          whose fault          the chain                    the target
 //	Invalid       message              stops                        -
-//	Rejected      message or set-up    next                         -
+//	Rejected      message or set-up    next                         refusal
 //	Unsupported   message              next                         -
 //	TooLarge      message              next                         -
-//	Content       message              next                         -
+//	Content       message              next                         refusal
 //	Recipient     recipient            stops                        -
-//	Sender        account              next, logged as an error     -
+//	Sender        account              next, logged as an error     refusal
 //	Unauthorized  account              next                         rests
 //	Quota         account              next                         rests
 //	RateLimited   account              next                         rests
 //	Unavailable   service              next                         strike
 //	Network       network              next                         strike
 //	Canceled      caller               stops                        -
-//	Unknown       nobody knows         next                         -
+//	Unknown       nobody knows         next                         refusal
 //
 // Above the table stands one rule that no kind and no [Config].Decide overrides:
 // after a failure that is not NotSent the chain stops, since the message may be
@@ -39,11 +39,26 @@
 // of the message, or a caller who gives up, says nothing: the next message
 // tries. So a bad message never takes a good service out.
 //
+// A refusal is the message's fault, but [Config].Refusals of them in a row, of
+// different messages and with none taken in between, are the service's: it rests
+// then. One message that is tried again and again, under the same ID or with the
+// same content, counts once. The probe afterwards lets it rest longer if yet
+// another message is refused.
+//
 // If no target may be tried because all rest or are being probed, the one that
 // wakes first is tried anyway, except those whose service named a time that lies
 // ahead. Success brings it back, failure does not count against it. If all named a
 // time, Send returns an error without traffic: NotSent, with the earliest
 // RetryAfter.
+//
+// # Order, rate and company
+//
+// [Config].Order says for each message which targets are tried, and in which
+// order; what the chain knows of their health holds in any order. A [Target] with
+// a Limiter is given no more messages than that allows: others wait for at most
+// MaxWait and then go on to the next target. A [Target] with Retries is tried
+// again, after a wait, before the next one is. [Config].Store tells the chains of
+// other processes who rests.
 //
 // # Time
 //

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,7 +64,8 @@ const provider = "failover"
 
 // giveUp makes the error of a chain that failed. Stopped tells that the last
 // attempt forbade the next.
-func (c *Chain) giveUp(ctx context.Context, w *walk, id string, attempts []mailer.Attempt, stopped bool) error {
+func (c *Chain) giveUp(ctx context.Context, w *walk, stopped bool) error {
+	attempts := w.attempts
 	e := &mailer.Error{Provider: provider, NotSent: true}
 	for _, a := range attempts {
 		e.NotSent = e.NotSent && mailer.NotSent(a.Err)
@@ -81,17 +83,16 @@ func (c *Chain) giveUp(ctx context.Context, w *walk, id string, attempts []maile
 			e.Kind = mailer.KindOf(all.ended)
 			return e
 		}
-		c.logSwitch(ctx, id, last, "")
 	} else if e.Err = ctx.Err(); e.Err != nil {
 		e.Kind = mailer.KindOf(e.Err)
 		return e
 	}
-	c.verdict(e, w, attempts)
+	verdict(e, w)
 	return e
 }
 
 // verdict finds the decisive failure when every target failed or was passed by.
-func (c *Chain) verdict(e *mailer.Error, w *walk, attempts []mailer.Attempt) {
+func verdict(e *mailer.Error, w *walk) {
 	const (
 		none = iota
 		messages
@@ -108,7 +109,7 @@ func (c *Chain) verdict(e *mailer.Error, w *walk, attempts []mailer.Attempt) {
 		var after time.Duration
 		var where string
 		weight := others
-		if err := errorOf(t.name, attempts); err != nil {
+		if err := errorOf(t.name, w.attempts); err != nil {
 			kind, after, where = mailer.KindOf(err), retryAfter(err), field(err)
 			switch {
 			case !mailer.NotSent(err):
@@ -127,7 +128,7 @@ func (c *Chain) verdict(e *mailer.Error, w *walk, attempts []mailer.Attempt) {
 			}
 		}
 		sooner := after > 0 && (e.RetryAfter == 0 || after < e.RetryAfter)
-		if weight > found || len(attempts) == 0 && sooner {
+		if weight > found || len(w.attempts) == 0 && sooner {
 			found, e.Kind, e.Field = weight, kind, where
 		}
 		if sooner {
@@ -144,8 +145,9 @@ func (c *Chain) verdict(e *mailer.Error, w *walk, attempts []mailer.Attempt) {
 	e.Message = strings.Join(words, "; ")
 }
 
+// errorOf returns how the last attempt at a target ended.
 func errorOf(name string, attempts []mailer.Attempt) error {
-	for _, a := range attempts {
+	for _, a := range slices.Backward(attempts) {
 		if a.Provider == name {
 			return a.Err
 		}

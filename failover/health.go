@@ -1,8 +1,12 @@
 package failover
 
 import (
+	"hash/maphash"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed355143d4/mailer"
@@ -42,19 +46,22 @@ type Health struct {
 	Name string
 	// State says whether it is used.
 	State State
-	// Strikes is how many strikes in a row it has.
-	Strikes int
+	// Strikes is how many strikes in a row it has, and Refusals how many different
+	// messages in a row it refused.
+	Strikes, Refusals int
 	// RestUntil is when its rest ends, or ended while the target is Probing. Zero
 	// if it is Well.
 	RestUntil time.Time
 	// LastError is the last failure that was a strike or let it rest; recovery
-	// does not clear it. Nil: there was none. [mailer.KindOf] says its kind. Its
-	// words may name a recipient's address.
+	// does not clear it. Nil: there was none. [mailer.KindOf] says its kind:
+	// KindUnavailable, wrapped around the last refusal, if the target rests
+	// because it refused several messages. Its words may name a recipient's
+	// address.
 	LastError error
 	// LastChange is when it last began or ended to rest. Zero: never.
 	LastChange time.Time
-	// Sent and Failed count the attempts that ended with and without an error,
-	// since New.
+	// Sent and Failed count the messages that the target took and that failed
+	// there, each time they did, since New.
 	Sent, Failed uint64
 }
 
@@ -77,27 +84,58 @@ const (
 
 // health is the state machine of one target.
 type health struct {
+	name          string
 	maxStrikes    int
+	maxRefusals   int
 	rest, maxRest time.Duration
 
-	mu           sync.Mutex
-	gen          uint64
-	resting      bool // until a success, so also while Probing
-	probing      bool // the probe slot is taken
-	named        bool // the service itself named until
-	until        time.Time
-	strikes      int
-	rests        uint // in a row, without a success between
-	lastErr      error
-	lastChange   time.Time
-	sent, failed uint64
+	sent, failed atomic.Uint64
+
+	// quick holds what the ordinary path has to know, so that it takes no lock:
+	// gen, above a bit that tells that the target rests, above one that tells that
+	// there is anything to forget after a success. It is written by touched only.
+	quick atomic.Uint64
+
+	mu         sync.Mutex
+	gen        uint64
+	resting    bool // until a success, so also while Probing
+	probing    bool // the probe slot is taken
+	named      bool // the service itself named until
+	until      time.Time
+	strikes    int
+	refusals   []fingerprint // of different messages, in a row
+	rests      uint          // in a row, without a success between
+	lastErr    error
+	lastChange time.Time
+}
+
+const (
+	quickDirty = 1 << iota
+	quickResting
+	quickGen // the lowest bit of gen
+)
+
+// touched publishes what changed, and unlocks.
+func (h *health) touched() {
+	quick := h.gen * quickGen
+	if h.resting {
+		quick |= quickResting
+	}
+	if h.resting || h.strikes > 0 || len(h.refusals) > 0 {
+		quick |= quickDirty
+	}
+	h.quick.Store(quick)
+	h.mu.Unlock()
 }
 
 // admit gives leave for an attempt at a target that is well, or for the probe.
-func (h *health) admit(now time.Time) (permit, bool) {
+func (h *health) admit() (permit, bool) {
+	if quick := h.quick.Load(); quick&quickResting == 0 {
+		return permit{gen: quick / quickGen}, true
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.free(now) {
+	if !h.free(time.Now()) {
 		return permit{}, false
 	}
 	h.probing = h.resting
@@ -105,10 +143,13 @@ func (h *health) admit(now time.Time) (permit, bool) {
 }
 
 // mayTry tells whether admit would give leave.
-func (h *health) mayTry(now time.Time) bool {
+func (h *health) mayTry() bool {
+	if h.quick.Load()&quickResting == 0 {
+		return true
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.free(now)
+	return h.free(time.Now())
 }
 
 func (h *health) free(now time.Time) bool {
@@ -133,7 +174,7 @@ func (h *health) late() permit {
 // learn takes over a rest, or the end of one, that another process found out.
 func (h *health) learn(r Rest, err error, now time.Time) change {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer h.touched()
 	if r.Until.IsZero() {
 		if h.resting && now.Before(h.until) {
 			h.until, h.named = now, false // one message may see for itself
@@ -182,13 +223,16 @@ func (h *health) releaseLocked(p permit) {
 	}
 }
 
-// succeed ends an attempt that the service took.
-func (h *health) succeed(p permit, now time.Time) change {
+// succeed ends an attempt in which the service took n messages.
+func (h *health) succeed(p permit, n int, now time.Time) change {
+	h.sent.Add(uint64(n))
+	if h.quick.Load()&quickDirty == 0 {
+		return unchanged
+	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sent++
+	defer h.touched()
 	if !h.resting {
-		h.strikes = 0
+		h.strikes, h.refusals = 0, nil
 		return unchanged
 	}
 	if p.gen != h.gen {
@@ -197,19 +241,32 @@ func (h *health) succeed(p permit, now time.Time) change {
 	h.gen++
 	h.resting, h.probing, h.named = false, false, false
 	h.until = time.Time{}
-	h.strikes, h.rests = 0, 0
+	h.strikes, h.refusals, h.rests = 0, nil, 0
 	h.lastChange = now
 	return recovered
 }
 
-// fail ends an attempt that failed.
-func (h *health) fail(p permit, d Decision, err error, now time.Time) change {
+// again notes an attempt in which n messages failed that are to be tried here
+// again, and tells whether they may.
+func (h *health) again(p permit, n int) bool {
+	h.failed.Add(uint64(n))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.failed++
+	return !h.resting && p.gen == h.gen
+}
+
+// fail ends an attempt in which n messages failed. D and err are the worst of it;
+// refused are the messages that count as refusals, if that is all.
+func (h *health) fail(p permit, n int, d Decision, err error, now time.Time, refused ...fingerprint) change {
+	h.failed.Add(uint64(n))
+	if !d.Strike && !d.Rest && !p.probe && len(refused) == 0 {
+		return unchanged
+	}
+	h.mu.Lock()
+	defer h.touched()
 	h.releaseLocked(p)
 	if !d.Strike && !d.Rest {
-		return unchanged
+		return h.refuse(p, refused, err, now)
 	}
 	d.RestFor = min(d.RestFor, maxNamedRest)
 	if p.gen != h.gen || p.late {
@@ -232,14 +289,42 @@ func (h *health) fail(p permit, d Decision, err error, now time.Time) change {
 	if !d.Rest && !p.probe && h.strikes < h.maxStrikes {
 		return unchanged
 	}
-	h.gen++
-	h.resting, h.probing, h.named = true, false, d.RestFor > 0
-	if h.lastChange = now; !h.named {
-		d.RestFor = backOff(h.rest, h.maxRest, h.rests)
-	}
-	h.until = now.Add(d.RestFor)
-	h.rests++
+	h.lieDown(d.RestFor, now)
 	return cameToRest
+}
+
+// refuse notes messages that were refused, none being taken in the same attempt.
+func (h *health) refuse(p permit, refused []fingerprint, err error, now time.Time) change {
+	if p.gen != h.gen || p.late {
+		return unchanged
+	}
+	known := len(h.refusals)
+	for _, f := range refused {
+		if !slices.ContainsFunc(h.refusals, func(k fingerprint) bool { return k.id == f.id || k.content == f.content }) {
+			h.refusals = append(h.refusals, f)
+		}
+	}
+	if len(h.refusals) == known || len(h.refusals) < h.maxRefusals {
+		return unchanged
+	}
+	h.refusals = slices.Delete(h.refusals, 0, len(h.refusals)-h.maxRefusals)
+	h.lastErr = &mailer.Error{
+		Provider: h.name, Kind: mailer.KindUnavailable, NotSent: true,
+		Message: strconv.Itoa(h.maxRefusals) + " different messages refused in a row", Err: err,
+	}
+	h.lieDown(0, now)
+	return cameToRest
+}
+
+// lieDown begins a rest, or the next one. 0 or less: for the back-off.
+func (h *health) lieDown(restFor time.Duration, now time.Time) {
+	h.gen++
+	h.resting, h.probing, h.named = true, false, restFor > 0
+	if h.lastChange = now; !h.named {
+		restFor = backOff(h.rest, h.maxRest, h.rests)
+	}
+	h.until = now.Add(restFor)
+	h.rests++
 }
 
 // backOff returns rest doubled n times, at most limit, less a random part of up
@@ -256,12 +341,12 @@ func backOff(rest, limit time.Duration, n uint) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d)/4+1))
 }
 
-func (h *health) snapshot(name string, now time.Time) Health {
+func (h *health) snapshot(now time.Time) Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := Health{
-		Name: name, Strikes: h.strikes, RestUntil: h.until, LastError: h.lastErr,
-		LastChange: h.lastChange, Sent: h.sent, Failed: h.failed,
+		Name: h.name, Strikes: h.strikes, Refusals: len(h.refusals), RestUntil: h.until, LastError: h.lastErr,
+		LastChange: h.lastChange, Sent: h.sent.Load(), Failed: h.failed.Load(),
 	}
 	switch {
 	case !h.resting:
@@ -271,4 +356,20 @@ func (h *health) snapshot(name string, now time.Time) Health {
 		s.State = Probing
 	}
 	return s
+}
+
+// fingerprint tells messages apart. One that was refused is often tried again,
+// under the same ID or a new one, and to other recipients.
+type fingerprint struct{ id, content uint64 }
+
+var seed = maphash.MakeSeed()
+
+func fingerprintOf(m *mailer.Message) fingerprint {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, s := range [...]string{m.From.Address, m.Subject, m.Text, m.HTML, m.Template.ID} {
+		maphash.WriteComparable(&h, len(s))
+		_, _ = h.WriteString(s) // never fails
+	}
+	return fingerprint{maphash.String(seed, m.ID), h.Sum64()}
 }

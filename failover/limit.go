@@ -40,14 +40,42 @@ type allower interface {
 // Limiter.
 var errNoRoom error = &mailer.Error{Provider: provider, Kind: mailer.KindRateLimited, NotSent: true, Message: "no room within MaxWait"}
 
-// allows waits for leave for n messages, for as long as t allows and no longer
-// than half of what the message has for t, so that time is left to send.
-func (c *Chain) allows(ctx context.Context, t *target, w *walk, n int, now time.Time) bool {
-	if t.limiter == nil || t.allower != nil && t.allower.AllowN(now, n) {
-		return true
+// room tells for how many of n messages, those of ws, the Ledger and t's Limiter
+// have room, and takes it. It waits for the Limiter as long as t allows, and no
+// longer than half of what the messages have for t, so that time is left to send.
+func (c *Chain) room(ctx context.Context, t *target, n int, ws ...*walk) int {
+	granted := n
+	if c.ledger != nil {
+		if granted = min(n, c.ledger.Begin(t.index, n)); granted <= 0 {
+			return 0
+		}
 	}
-	end, _, _ := c.limits(ctx, t, w, now)
-	wait := &attemptContext{Context: ctx, deadline: now.Add(min(t.maxWait, end.Sub(now)/2))}
-	defer wait.end()
-	return t.limiter.WaitN(wait, n) == nil
+	if t.limiter == nil {
+		return granted
+	}
+	left := granted - c.wait(ctx, t, granted, ws)
+	if left > 0 && c.ledger != nil {
+		c.ledger.End(t.index, left, errNoRoom)
+	}
+	return granted - left
+}
+
+// wait returns for how many of n messages t's Limiter gave leave. A Limiter may
+// never give it for many at once, so it is asked for fewer and fewer.
+func (c *Chain) wait(ctx context.Context, t *target, n int, ws []*walk) (got int) {
+	now := time.Now()
+	if t.allower != nil && t.allower.AllowN(now, n) {
+		return n
+	}
+	end, _, _ := c.limits(ctx, t, now, ws...)
+	waiting := &attemptContext{Context: ctx, deadline: now.Add(min(t.maxWait, end.Sub(now)/2))}
+	defer waiting.end()
+	for ask := n; ask > 0; ask = min(ask, n-got) {
+		if t.limiter.WaitN(waiting, ask) == nil {
+			got += ask
+		} else {
+			ask /= 2
+		}
+	}
+	return got
 }

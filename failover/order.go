@@ -69,10 +69,27 @@ type Ledger interface {
 
 // walk is the way of one message through the targets.
 type walk struct {
-	targets []*target // all
-	order   []int     // places in targets; nil: as they are listed
-	pos     int       // in order, of the next candidate
-	passed  bool      // a target that is well had no room
+	m         mailer.Message
+	targets   []*target // all
+	order     []int     // places in targets; nil: as they are listed
+	pos       int       // in order, of the next candidate
+	passed    bool      // a target that is well had no room
+	attempts  []mailer.Attempt
+	duplicate bool          // an outcome so far is unknown
+	tries     int           // again, at the last target
+	wait      time.Duration // before the next of them
+}
+
+// receipt completes what t returned.
+func (w *walk) receipt(r mailer.Receipt, t *target) mailer.Receipt {
+	r.Attempts = w.attempts
+	if r.ID == "" {
+		r.ID = w.m.ID
+	}
+	if r.Provider == "" {
+		r.Provider = t.name
+	}
+	return r
 }
 
 func (w *walk) len() int {
@@ -90,9 +107,9 @@ func (w *walk) at(i int) *target {
 }
 
 // mayFollow counts the targets still ahead that could be tried now.
-func (w *walk) mayFollow(now time.Time) (n int) {
+func (w *walk) mayFollow() (n int) {
 	for i := w.pos; i < w.len(); i++ {
-		if w.at(i).health.mayTry(now) {
+		if w.at(i).health.mayTry() {
 			n++
 		}
 	}
@@ -141,9 +158,9 @@ func scratches(infos []TargetInfo) *sync.Pool {
 
 // arrange asks the Order for the targets of m. The result is never nil without an
 // error, and is s's.
-func (c *Chain) arrange(s *scratch, m mailer.Message, now time.Time) ([]int, error) {
+func (c *Chain) arrange(s *scratch, m mailer.Message) ([]int, error) {
 	for i, t := range c.targets {
-		s.infos[i].Resting = !t.health.mayTry(now)
+		s.infos[i].Resting = !t.health.mayTry()
 	}
 	got, err := c.order.Order(s.dst[:0], m, s.infos)
 	if err != nil {

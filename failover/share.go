@@ -48,7 +48,7 @@ func (c *Chain) learn(name string, r Rest) {
 		now := time.Now()
 		err := &mailer.Error{Provider: name, Kind: r.Kind, NotSent: true, Message: "found out by another process"}
 		if t.health.learn(r, err, now) == cameToRest {
-			c.logRest(context.Background(), t, err, now)
+			c.logRest(context.Background(), t, now)
 		}
 	}
 }

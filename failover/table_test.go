@@ -83,7 +83,7 @@ func TestTable(t *testing.T) {
 }
 
 func TestAKindNobodyKnowsIsTreatedAsUnknown(t *testing.T) {
-	require.Equal(t, failover.Decision{Next: true}, failover.Decide(&mailer.Error{Kind: 200, NotSent: true}))
+	require.Equal(t, failover.Decision{Next: true, Refusal: true}, failover.Decide(&mailer.Error{Kind: 200, NotSent: true}))
 	require.Equal(t, failover.Decision{Next: true, Rest: true}, failover.Decide(mailer.KindQuota))
 }
 

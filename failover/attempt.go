@@ -1,0 +1,214 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/seed355143d4/mailer"
+)
+
+// step is where a message stands after an attempt.
+type step uint8
+
+const (
+	taken   step = iota
+	stopped      // nobody may be tried any more
+	onward       // to the next target
+	again        // at the same target, after walk.wait
+)
+
+// next returns the first target ahead that may be tried now, with the permit for
+// it.
+func (c *Chain) next(ctx context.Context, w *walk) (*target, permit) {
+	for w.pos < w.len() {
+		t := w.at(w.pos)
+		w.pos++
+		p, ok := t.health.admit()
+		if !ok {
+			continue
+		}
+		if c.room(ctx, t, 1, w) == 1 {
+			return t, p
+		}
+		t.health.release(p)
+		w.passed = true
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, permit{}
+}
+
+// anyway returns a target although none may be tried, since all rest.
+func (c *Chain) anyway(ctx context.Context, w *walk) (*target, permit) {
+	if w.passed || len(w.attempts) > 0 {
+		return nil, permit{}
+	}
+	t := w.wakesFirst(time.Now())
+	if t == nil || c.room(ctx, t, 1, w) == 0 {
+		return nil, permit{}
+	}
+	return t, t.health.late()
+}
+
+// try makes one attempt, with all that belongs to it. It gives the permit back
+// whatever happens.
+func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.Receipt, step) {
+	reported := false
+	defer func() {
+		if !reported { // a panic, in the Sender or in the user's functions
+			t.health.release(p)
+			c.ended(t, 1, errPanic)
+		}
+	}()
+	start := time.Now()
+	end, own, telling := c.limits(ctx, t, start, w)
+	receipt, err := send(ctx, &w.m, t.sender, end, own)
+	now := time.Now()
+	a := mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: w.duplicate}
+	if err == nil {
+		reported = true
+		c.succeeded(ctx, t, p, 1, now)
+		c.ended(t, 1, nil)
+		c.add(ctx, w, a, Decision{})
+		return w.receipt(receipt, t), taken
+	}
+
+	timeUp := timeUp{callers: ctx.Err(), own: own && !now.Before(end), tooSoon: end.Sub(start) < telling}
+	var d Decision
+	var health Decision
+	a.Err, d, health = c.judge(t, err, timeUp)
+	wait, retry := c.retry(ctx, w, t, p, a.Err, d, now)
+	reported = true
+	if retry = retry && t.health.again(p, 1); !retry {
+		c.failed(ctx, t, p, 1, health, a.Err, now, w)
+	}
+	c.ended(t, 1, a.Err)
+	s := c.add(ctx, w, a, d)
+	if s == onward && retry {
+		s, w.wait = again, wait
+		w.tries++
+	} else {
+		w.tries = 0
+	}
+	return mailer.Receipt{}, s
+}
+
+// add puts an attempt on record and says how the message goes on.
+func (c *Chain) add(ctx context.Context, w *walk, a mailer.Attempt, d Decision) step {
+	w.attempts = append(w.attempts, a)
+	if c.onAttempt != nil {
+		c.onAttempt(ctx, a)
+	}
+	switch {
+	case a.Err == nil:
+		return taken
+	case mailer.NotSent(a.Err):
+	case !w.m.AllowDuplicate:
+		return stopped
+	default:
+		w.duplicate = true
+	}
+	if !d.Next {
+		return stopped
+	}
+	return onward
+}
+
+// timeUp says what the end of an attempt had to do with time.
+type timeUp struct {
+	callers error // the end of the caller's context
+	own     bool  // the attempt's own time ran out, not the caller's
+	tooSoon bool  // the time was too short to tell anything about the service
+}
+
+// judge makes a typed error of what a Sender returned, and finds what it means for
+// the message, and for the target's health.
+func (c *Chain) judge(t *target, err error, up timeUp) (typedErr error, d, health Decision) {
+	up.own = up.own && up.callers == nil
+	err = typed(err, t.name, up.callers, up.own)
+	d = c.decide(err)
+	health = d
+	switch {
+	case up.callers != nil && mailer.KindOf(up.callers) == mailer.KindCanceled:
+		health.Strike, health.Refusal = false, false
+	case (up.own || up.callers != nil) && mailer.KindOf(err) == mailer.KindNetwork && up.tooSoon:
+		health.Strike = false
+	}
+	return err, d, health
+}
+
+// send calls s with a context that ends at end.
+func send(ctx context.Context, m *mailer.Message, s mailer.Sender, end time.Time, own bool) (mailer.Receipt, error) {
+	if !own {
+		return s.Send(ctx, *m)
+	}
+	attempt := &attemptContext{Context: ctx, deadline: end}
+	defer attempt.end()
+	return s.Send(attempt, *m)
+}
+
+// typed makes a *mailer.Error of what a Sender returned, unless it is one, and
+// corrects a Sender that takes the end of its attempt for the end of the caller.
+func typed(err error, name string, callersEnd error, timedOut bool) error {
+	e, ok := errors.AsType[*mailer.Error](err)
+	switch {
+	case ok && e == nil:
+		return &mailer.Error{Provider: name, Message: "the Sender returned a nil *mailer.Error"}
+	case timedOut && (!ok || e.Kind == mailer.KindCanceled):
+		return &mailer.Error{Provider: name, Kind: mailer.KindNetwork, NotSent: mailer.NotSent(err), Message: "no answer in time", Err: err}
+	case ok:
+		return err
+	}
+	kind := mailer.KindOf(err)
+	if kind == mailer.KindUnknown && callersEnd != nil {
+		kind = mailer.KindOf(callersEnd)
+	}
+	return &mailer.Error{Provider: name, Kind: kind, Err: err}
+}
+
+// succeeded tells t's health, the log and the Store that t took n messages.
+func (c *Chain) succeeded(ctx context.Context, t *target, p permit, n int, now time.Time) {
+	if t.health.succeed(p, n, now) == recovered {
+		c.log.LogAttrs(ctx, slog.LevelInfo, "failover: target is back", slog.String("provider", t.name))
+		c.publish(t, now)
+	}
+}
+
+// failed tells them that n messages failed at t, d and err being the worst of it;
+// refused are those that count as refusals if it is.
+func (c *Chain) failed(ctx context.Context, t *target, p permit, n int, d Decision, err error, now time.Time, refused ...*walk) {
+	var result change
+	switch {
+	case !d.Refusal || d.Strike || d.Rest:
+		result = t.health.fail(p, n, d, err, now)
+	case len(refused) == 1:
+		result = t.health.fail(p, n, d, err, now, fingerprintOf(&refused[0].m))
+	default:
+		all := make([]fingerprint, len(refused))
+		for i, w := range refused {
+			all[i] = fingerprintOf(&w.m)
+		}
+		result = t.health.fail(p, n, d, err, now, all...)
+	}
+	if result == cameToRest {
+		c.logRest(ctx, t, now)
+		c.publish(t, now)
+	}
+}
+
+// errPanic is how a message ended for the Ledger and the Limiter whose Sender
+// panicked.
+var errPanic error = &mailer.Error{Provider: provider, Message: "panic"}
+
+// ended tells the Ledger and the Limiter how n messages at t ended.
+func (c *Chain) ended(t *target, n int, err error) {
+	if f, ok := t.limiter.(Feedback); ok {
+		f.Ended(n, err)
+	}
+	if c.ledger != nil {
+		c.ledger.End(t.index, n, err)
+	}
+}
