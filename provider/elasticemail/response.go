@@ -59,8 +59,8 @@ func is(name []byte, want string) bool {
 	return len(name) == len(want) && strings.EqualFold(string(name), want)
 }
 
-// id is what names the message: the TransactionID, since a message to several
-// recipients may have no MessageID, and its events have one for each recipient.
+// id is what names the message: the TransactionID, which stands in every event. A
+// message to several recipients may have no MessageID, or more than one.
 func (a *answer) id() string { return cmp.Or(a.transaction, a.message) }
 
 // receipt reads the answer to r. A status of 200 alone says nothing.
