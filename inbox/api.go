@@ -52,7 +52,8 @@ type jsonMessage struct {
 	Template    *jsonTemplate     `json:"template,omitempty"`
 	SendAt      *time.Time        `json:"send_at,omitempty"`
 
-	AllowDuplicate bool `json:"allow_duplicate,omitempty"`
+	AllowDuplicate bool     `json:"allow_duplicate,omitempty"`
+	Notes          []string `json:"notes,omitempty"`
 }
 
 type jsonUnsubscribe struct {
@@ -79,6 +80,7 @@ func toJSON(e *entry) jsonMessage {
 		ReplyTo: jsonAddresses(m.ReplyTo),
 		Subject: m.Subject, Text: m.Text, HTML: m.HTML, Attachments: []jsonAttachment{},
 		Headers: m.Headers, Tags: m.Tags, Metadata: m.Metadata, AllowDuplicate: m.AllowDuplicate,
+		Notes: e.noted(),
 	}
 	for i, a := range m.Attachments {
 		j.Attachments = append(j.Attachments, jsonAttachment{

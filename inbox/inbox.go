@@ -42,6 +42,8 @@ type Entry struct {
 	Via string
 	// Message is a copy. Its ID is never empty.
 	Message mailer.Message
+	// Notes are what [Inbox.Note] wrote beside it, oldest first.
+	Notes []string
 }
 
 // Inbox keeps the messages that it is sent and shows them on a web page. It is a
@@ -64,12 +66,21 @@ type Inbox struct {
 	changed chan struct{} // closed at the next change
 }
 
-// entry is what the inbox keeps. Nothing in it changes but read.
+// entry is what the inbox keeps. Nothing in it changes but read and notes. Its
+// Entry.Notes is empty: see notes.
 type entry struct {
 	Entry
-	size int64
-	read atomic.Bool
+	size  int64
+	read  atomic.Bool
+	notes atomic.Pointer[[]string] // a new slice for each note
 }
+
+const (
+	// maxNotes is how many notes a message keeps. The oldest go first.
+	maxNotes = 50
+	// maxNote is how many bytes of a note are kept.
+	maxNote = 200
+)
 
 // entryOverhead is what an entry takes besides its strings and files, roughly.
 const entryOverhead = 1024
@@ -209,6 +220,38 @@ func (in *Inbox) Get(id int64) (Entry, bool) {
 	return e.copy(), true
 }
 
+// Note writes a line beside every message whose Message.ID is messageID, such as
+// what a service reported of it: "bounced: no such mailbox". Open pages show it by
+// themselves. It reports whether there is such a message; if not, nothing is kept.
+// Of a message the newest 50 notes are kept, and of a note the first 200 bytes.
+func (in *Inbox) Note(messageID, note string) bool {
+	note = strings.ToValidUTF8(note[:min(len(note), maxNote)], "")
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	found := false
+	for _, e := range in.entries {
+		if e.Message.ID != messageID {
+			continue
+		}
+		found = true
+		notes := append(slices.Clone(e.noted()), note)
+		notes = notes[max(0, len(notes)-maxNotes):]
+		e.notes.Store(&notes)
+	}
+	if found {
+		in.notify()
+	}
+	return found
+}
+
+// noted are the notes, which nobody may change.
+func (e *entry) noted() []string {
+	if notes := e.notes.Load(); notes != nil {
+		return *notes
+	}
+	return nil
+}
+
 // Clear removes all entries. IDs go on counting.
 func (in *Inbox) Clear() {
 	in.mu.Lock()
@@ -258,6 +301,7 @@ func (in *Inbox) Close() { in.close() }
 func (e *entry) copy() Entry {
 	out := e.Entry
 	out.Message, _, _ = clone(e.Message, e.size)
+	out.Notes = slices.Clone(e.noted())
 	return out
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -404,6 +405,54 @@ func TestOneIDTwiceIsTwoEntries(t *testing.T) {
 	es := in.Messages()
 	require.Len(t, es, 2)
 	require.Equal(t, []any{int64(2), "same", int64(1), "same"}, []any{es[0].ID, es[0].Message.ID, es[1].ID, es[1].Message.ID})
+}
+
+func TestNotesStandBesideTheirMessage(t *testing.T) {
+	in := New(Config{})
+	m := mail("ada@example.com", "noted")
+	m.ID = "one"
+	send(t, in, m)
+	send(t, in, mail("grace@example.com", "other"))
+	before, changed := in.state()
+
+	require.False(t, in.Note("nobody", "delivered"))
+	now, _ := in.state()
+	require.Equal(t, before, now, "nothing to show")
+	require.True(t, in.Note("one", "delivered"))
+	require.True(t, in.Note("one", "complained: <b>spam</b>"))
+	select {
+	case <-changed:
+	default:
+		t.Fatal("open pages were not told")
+	}
+
+	es := in.Messages()
+	require.Empty(t, es[0].Notes)
+	require.Equal(t, []string{"delivered", "complained: <b>spam</b>"}, es[1].Notes)
+	es[1].Notes[0] = "changed"
+	e, ok := in.Get(1)
+	require.True(t, ok)
+	require.Equal(t, "delivered", e.Notes[0], "a copy was given out")
+
+	list := do(t, in, "GET", "").Body.String()
+	require.Contains(t, list, `<span class="noted"><bdi>complained: &lt;b&gt;spam&lt;/b&gt;</bdi></span>`, "the newest")
+	require.Equal(t, 1, strings.Count(list, `class="noted"`))
+	page := do(t, in, "GET", "message/1").Body.String()
+	require.Contains(t, page, `<li><bdi>delivered</bdi></li><li><bdi>complained: &lt;b&gt;spam&lt;/b&gt;</bdi></li>`)
+	require.NotContains(t, do(t, in, "GET", "message/2").Body.String(), `class="notes"`)
+	var got struct{ Notes []string }
+	require.NoError(t, json.Unmarshal(do(t, in, "GET", "api/messages/1").Body.Bytes(), &got))
+	require.Equal(t, []string{"delivered", "complained: <b>spam</b>"}, got.Notes)
+
+	t.Run("and are bounded", func(t *testing.T) {
+		for i := range 60 {
+			require.True(t, in.Note("one", strconv.Itoa(i)+strings.Repeat("x", 198)+"ü"))
+		}
+		e, _ := in.Get(1)
+		require.Len(t, e.Notes, 50)
+		require.True(t, strings.HasPrefix(e.Notes[0], "10x"))
+		require.Equal(t, "59"+strings.Repeat("x", 198), e.Notes[49], "no half of a character")
+	})
 }
 
 func TestViaNamesTheService(t *testing.T) {

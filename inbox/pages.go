@@ -36,6 +36,7 @@ type row struct {
 	Via      string
 	ViaColor int
 	Files    int
+	Note     string // the newest
 	Time     stamp
 }
 
@@ -101,6 +102,9 @@ func newRow(e *entry) row {
 		ID: e.ID, Unread: !e.read.Load(), From: display(m.From), Subject: subject(m), Preview: preview(*m),
 		Via: e.Via, ViaColor: color(e.Via), Files: len(m.Attachments), Time: newStamp(e.Time),
 	}
+	if notes := e.noted(); len(notes) > 0 {
+		x.Note = notes[len(notes)-1]
+	}
 	if len(to) > 0 {
 		x.To = to[0].Address
 	}
@@ -146,6 +150,7 @@ type messagePage struct {
 	Time        stamp
 	Via         string
 	ViaColor    int
+	Notes       []string
 	View        string // "html", "text" or "details"
 	HasHTML     bool
 	HasText     bool
@@ -186,7 +191,7 @@ func (in *Inbox) serveMessage(w http.ResponseWriter, r *http.Request) {
 	m := &e.Message
 	p := messagePage{
 		Root: "../", ID: e.ID, Subject: subject(m), From: mailbox(m.From), To: m.To, Time: newStamp(e.Time),
-		Via: e.Via, ViaColor: color(e.Via), HasHTML: m.HTML != "", HasText: m.Text != "",
+		Via: e.Via, ViaColor: color(e.Via), Notes: e.noted(), HasHTML: m.HTML != "", HasText: m.Text != "",
 		Sandbox: mailSandbox, Remote: remoteImage.MatchString(m.HTML),
 	}
 	view := r.URL.Query().Get("view")
@@ -258,6 +263,7 @@ func fields(e *entry) []field {
 	add("ID", m.ID)
 	add("Entry", strconv.FormatInt(e.ID, 10))
 	add("Delivered by", e.Via)
+	add("Notes", e.noted()...)
 	add("Time", e.Time.Format(time.RFC3339))
 	add("From", mailbox(m.From))
 	add("To", mailboxes(m.To)...)

@@ -40,6 +40,9 @@
         old.classList.remove("unread");
         old.querySelector(".unread-mark")?.remove();
       }
+      const marks = old.querySelector(".marks");
+      const now = li.querySelector(".marks");
+      if (marks.innerHTML !== now.innerHTML) marks.replaceWith(document.importNode(now, true));
       at = old.nextElementSibling;
     }
     while (at) {
