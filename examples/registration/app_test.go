@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -179,24 +180,54 @@ func TestOtherSitesCannotSignUpOrSwitch(t *testing.T) {
 }
 
 func TestTheEnvironmentChoosesTheServices(t *testing.T) {
-	env := map[string]string{
-		"POSTMARK_SERVER_TOKEN": "POSTMARK_API_TEST", "SENDGRID_API_KEY": "SG.x.y", "SMTP_URL": "smtps://ada:secret@mail.example:465",
+	all := map[string]string{
+		"POSTMARK_SERVER_TOKEN": "POSTMARK_API_TEST",
+		"SES_REGION":            "eu-west-1",
+		"AWS_ACCESS_KEY_ID":     "AKIAEXAMPLE",
+		"AWS_SECRET_ACCESS_KEY": "secret",
+		"SENDGRID_API_KEY":      "SG.x.y",
+		"SOCKETLABS_API_KEY":    "secret",
+		"SOCKETLABS_SERVER_ID":  "12345",
+		"MAILJET_API_KEY":       "key",
+		"MAILJET_SECRET_KEY":    "secret",
+		"ELASTICEMAIL_API_KEY":  "secret",
+		"SMTP2GO_API_KEY":       "api-secret",
+		"SMTP_URL":              "smtps://ada:secret@mail.example:465",
 	}
-	lookup := func(k string) (string, bool) { v, ok := env[k]; return v, ok }
-	p, err := newPost(lookup)
-	require.NoError(t, err)
-	defer p.Close()
-	require.Empty(t, p.services)
-	var names []string
-	for _, h := range p.Health() {
-		names = append(names, h.Name)
+	lookup := func(env map[string]string) func(string) (string, bool) {
+		return func(k string) (string, bool) { v, ok := env[k]; return v, ok }
 	}
-	require.Equal(t, []string{"postmark", "sendgrid", "smtp"}, names)
-
-	env["SMTP_URL"] = "gopher://ada:secret@mail.example"
-	_, err = newPost(lookup)
-	require.Error(t, err)
-	require.NotContains(t, err.Error(), "secret")
+	t.Run("all of them, in their order", func(t *testing.T) {
+		p, err := newPost(lookup(all))
+		require.NoError(t, err)
+		defer p.Close()
+		require.Empty(t, p.services)
+		var names []string
+		for _, h := range p.Health() {
+			names = append(names, h.Name)
+		}
+		require.Equal(t, []string{"postmark", "ses", "sendgrid", "socketlabs", "mailjet", "elasticemail", "smtp2go", "smtp"}, names)
+	})
+	t.Run("credentials of AWS alone ask for nothing", func(t *testing.T) {
+		p, err := newPost(lookup(map[string]string{"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}))
+		require.NoError(t, err)
+		defer p.Close()
+		require.Len(t, p.services, 2, "the embedded ones")
+	})
+	for name, wrong := range map[string]string{
+		"SMTP_URL":              "gopher://ada:secret@mail.example",
+		"SOCKETLABS_SERVER_ID":  "twelve",
+		"MAILJET_SECRET_KEY":    "",
+		"AWS_SECRET_ACCESS_KEY": "",
+	} {
+		t.Run("a wrong "+name+" is an error", func(t *testing.T) {
+			env := maps.Clone(all)
+			env[name] = wrong
+			_, err := newPost(lookup(env))
+			require.Error(t, err)
+			require.NotContains(t, err.Error(), "secret@")
+		})
+	}
 }
 
 func TestTokens(t *testing.T) {

@@ -6,9 +6,18 @@
 //
 // and open http://127.0.0.1:8080/. With nothing in the environment it runs on
 // two embedded services that speak Postmark's and SendGrid's APIs, whose bad days
-// are at the push of a button, and shows the mail at /inbox/. With
-// POSTMARK_SERVER_TOKEN, SENDGRID_API_KEY or SMTP_URL set it uses those, in that
-// order, and MAIL_FROM names a sender that is verified there.
+// are at the push of a button, and shows the mail at /inbox/. With the keys of
+// real services in the environment it uses those instead, and MAIL_FROM names a
+// sender that is verified there. They are tried in this order:
+//
+//	POSTMARK_SERVER_TOKEN
+//	SES_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN)
+//	SENDGRID_API_KEY
+//	SOCKETLABS_API_KEY, SOCKETLABS_SERVER_ID
+//	MAILJET_API_KEY, MAILJET_SECRET_KEY
+//	ELASTICEMAIL_API_KEY
+//	SMTP2GO_API_KEY
+//	SMTP_URL (smtps://user:password@mail.example.com)
 package main
 
 import (

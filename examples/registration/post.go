@@ -10,7 +10,6 @@ import (
 	"github.com/seed355143d4/mailer/inbox"
 	"github.com/seed355143d4/mailer/provider/postmark"
 	"github.com/seed355143d4/mailer/provider/sendgrid"
-	"github.com/seed355143d4/mailer/provider/smtp"
 )
 
 // post is how the application's mail gets out: a chain of services, and in the
@@ -30,25 +29,7 @@ type embedded struct {
 // newPost builds the chain from the environment that lookup reads.
 func newPost(lookup func(string) (string, bool)) (*post, error) {
 	p := &post{}
-	var targets []mailer.Sender
-	add := func(s mailer.Sender, err error) error {
-		targets = append(targets, s)
-		return err
-	}
-	var errs []error
-	if v, ok := lookup("POSTMARK_SERVER_TOKEN"); ok && v != "" {
-		errs = append(errs, add(postmark.New(postmark.Config{ServerToken: v})))
-	}
-	if v, ok := lookup("SENDGRID_API_KEY"); ok && v != "" {
-		errs = append(errs, add(sendgrid.New(sendgrid.Config{APIKey: v})))
-	}
-	if v, ok := lookup("SMTP_URL"); ok && v != "" {
-		cfg, err := smtp.Parse(v)
-		if err == nil {
-			err = add(smtp.New(cfg))
-		}
-		errs = append(errs, err)
-	}
+	targets, errs := fromEnvironment(lookup)
 	if len(targets) == 0 && len(errs) == 0 {
 		errs = append(errs, p.embed(&targets))
 	}
