@@ -161,6 +161,9 @@ func TestConformance(t *testing.T) {
 				m.Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, MaxFiles)}, {Name: "b.png", ContentID: "b", Content: []byte("x")}}
 			})},
 		},
+		TestMode: "Extra.Sandbox",
+		Regions:  "EU, US",
+		Notes:    map[string]string{"tracking on": "with HTML"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{APIKey: apiKey, SecretKey: secretKey, BaseURL: baseURL, HTTPClient: client})
@@ -177,7 +180,12 @@ func TestConformance(t *testing.T) {
 				}
 				return entries(200, list...), ids
 			},
-			Refusals: refusals(),
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				return New(Config{APIKey: apiKey, SecretKey: secretKey, BaseURL: baseURL, HTTPClient: client, Templates: names})
+			},
+			Verify:       providertest.JSON(200, `{"Count":1,"Data":[{"ID":8841,"Status":"Active"}],"Total":1}`),
+			Unauthorized: providertest.JSON(401, `{"ErrorInfo":"","ErrorMessage":"API key authentication/authorization failure.","StatusCode":401}`),
+			Refusals:     refusals(),
 		},
 	})
 }

@@ -93,6 +93,7 @@ func TestConformance(t *testing.T) {
 				m.Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, MaxSize*3/4)}}
 			})},
 		},
+		TestMode: "the token POSTMARK_API_TEST",
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{ServerToken: token, BaseURL: baseURL, HTTPClient: client})
@@ -116,7 +117,13 @@ func TestConformance(t *testing.T) {
 				return yes("7f4f2c9e", "Message OK, but will not deliver to these inactive addresses: ben@example.com.\n"+
 					"Inactive recipients are ones that have generated a hard bounce, a spam complaint, or a manual suppression."), "7f4f2c9e"
 			},
-			Refusals: refusals(),
+			None: no(422, 406, fmt.Sprintf(inactive, "ada@example.com, ben@example.com")),
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				return New(Config{ServerToken: token, BaseURL: baseURL, HTTPClient: client, Templates: names})
+			},
+			Verify:       providertest.JSON(200, `{"ID":8841,"Name":"Example Shop","ApiTokens":["`+token+`"],"DeliveryType":"Live"}`),
+			Unauthorized: no(401, 10, "Bad or missing API token."),
+			Refusals:     refusals(),
 		},
 	})
 }

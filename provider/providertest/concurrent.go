@@ -75,7 +75,7 @@ func (s *suite) concurrent(t *testing.T, peer Peer) {
 			require.NoError(t, errs[i])
 			require.Len(t, byOwner[m.ID], 1, "how often message %s was sent", m.ID)
 			q := byOwner[m.ID][0]
-			says(t, q, m, receipts[i])
+			s.says(t, q, m, receipts[i])
 			s.sameID(t, receipts[i], q)
 			require.False(t, ids[receipts[i].MessageID], "two messages have the MessageID %q", receipts[i].MessageID)
 			ids[receipts[i].MessageID] = true

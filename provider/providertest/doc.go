@@ -27,6 +27,11 @@
 //					id := fmt.Sprintf("acme-%d", n)
 //					return providertest.JSON(200, fmt.Sprintf(`{"id":%q}`, id)), id
 //				},
+//				Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+//					return acme.New(acme.Config{Key: config.Key, BaseURL: baseURL, HTTPClient: client, Templates: names})
+//				},
+//				Verify:       providertest.JSON(200, `{"account":"example"}`),
+//				Unauthorized: providertest.JSON(401, `{"error":"key"}`),
 //				Refusals: []providertest.Refusal{
 //					{Name: "the key is unknown", Answer: providertest.JSON(401, `{"error":"key"}`), Kind: mailer.KindUnauthorized, NotSent: true, Code: "key"},
 //				},
@@ -38,7 +43,9 @@
 //
 // The requests are compared with testdata/request/<case>.golden in the folder of
 // the adapter. "go test -update" rewrites these files; read their diff as the
-// description of a change. No clock and no randomness is in them.
+// description of a change. No clock and no randomness is in them. It rewrites
+// testdata/features.json as well, which says what became of each message, and from
+// which "go generate ./..." makes the tables of services.
 //
 // Run takes no part in parallel tests: it looks for goroutines left behind.
 package providertest

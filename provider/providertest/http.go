@@ -50,6 +50,19 @@ type HTTP struct {
 	// ada@example.com and refuses [RefusedRecipient], and the MessageID. Nil: the
 	// service does not do this.
 	Partial func(r Request) (Answer, string)
+	// None is the answer by which the service refuses both recipients. It is needed
+	// beside Partial.
+	None Answer
+	// Templates is New with these names of templates in the configuration, each
+	// with its ID at the service. It is needed for a service with templates.
+	Templates func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error)
+	// Verify is the answer that proves good credentials, and Unauthorized the one
+	// to bad ones, whatever they were used for. Both are needed for a
+	// [mailer.Verifier].
+	Verify, Unauthorized Answer
+	// Quota is the answer that tells an account's credits, and what has to come of
+	// it. It is needed for a [mailer.QuotaReporter].
+	Quota func() (Answer, mailer.Quota)
 	// Refusals are the answers by which the service does not take a message.
 	Refusals []Refusal
 	// Volatile names request headers whose value differs from one request to the
@@ -142,9 +155,14 @@ type httpService struct {
 	allocated atomic.Uint64 // by the process, before the answer
 	end       chan struct{}
 
+	asked    atomic.Pointer[Answer]              // a good day's to what is no message
+	twist    atomic.Pointer[func(Answer) Answer] // what becomes of a good day's answer to a batch
+	accepted atomic.Int64                        // connections
+
 	mu       sync.Mutex
 	day      string
 	batch    bool          // accept by AcceptBatch
+	lost     int           // the batch call whose answer is lost, from 1
 	together int           // answer only when so many messages wait
 	waiting  int           // for the others
 	released chan struct{} // closed when they have come
@@ -320,6 +338,7 @@ func (l *countedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		l.s.traffic.Add(1)
+		l.s.accepted.Add(1)
 		if tcp, ok := c.(*net.TCPConn); ok && l.s.today().Large {
 			tcp.SetReadBuffer(64 << 10)
 		}
@@ -388,14 +407,20 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case silent || day.serve != nil:
 	case day.answer != nil:
 		answer = day.answer(s, &q)
+	case s.asked.Load() != nil:
+		answer = *s.asked.Load()
 	case s.batch:
 		s.taken++
 		answer, q.messageIDs = s.peer.AcceptBatch(s.taken, q)
+		if twist := s.twist.Load(); twist != nil {
+			answer = (*twist)(answer)
+		}
 	default:
 		s.taken++
 		answer, q.MessageID = s.peer.Accept(s.taken, q)
 	}
 	s.requests = append(s.requests, q)
+	lost := s.batch && s.taken == s.lost
 	release := s.released
 	if s.waiting++; release != nil && s.waiting == s.together {
 		close(release)
@@ -408,6 +433,9 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case day.serve != nil:
 		day.serve(s, w, &q)
 		return
+	case lost:
+		s.raw(w, "")
+		return
 	}
 	if release != nil {
 		select {
@@ -417,6 +445,15 @@ func (s *httpService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer.write(w)
+}
+
+// good is a good day's answer to the first request.
+func (s *httpService) good(q Request) Answer {
+	if a := s.asked.Load(); a != nil {
+		return *a
+	}
+	a, _ := s.peer.Accept(1, q)
+	return a
 }
 
 // wait waits until the test or the connection ends.
@@ -464,13 +501,14 @@ func (p HTTP) request(r *http.Request, body []byte) Request {
 	for _, k := range keys {
 		for _, v := range r.Header[k] {
 			fmt.Fprintf(&verbatim, "%s: %s\n", k, v)
+			if k == "Authorization" {
+				q.Credentials = append(q.Credentials, strings.TrimPrefix(v[strings.LastIndex(v, " ")+1:], "Signature="))
+			}
 			switch {
 			case dull[k]:
 				continue
 			case slices.ContainsFunc(p.Volatile, func(name string) bool { return strings.EqualFold(name, k) }):
 				v = "{varies}"
-			case k == "Authorization":
-				q.Credentials = append(q.Credentials, v[strings.LastIndex(v, " ")+1:])
 			}
 			fmt.Fprintf(&text, "%s: %s\n", k, v)
 		}

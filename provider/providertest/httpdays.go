@@ -115,8 +115,7 @@ func (p HTTP) days() []httpDay {
 		{
 			Day: Day{Name: "half an answer", Kinds: network},
 			serve: func(s *httpService, w http.ResponseWriter, q *Request) {
-				answer, _ := s.peer.Accept(1, *q)
-				s.raw(w, answer.half())
+				s.raw(w, s.good(*q).half())
 			},
 		},
 		{
@@ -150,9 +149,9 @@ func (p HTTP) days() []httpDay {
 			begin: func(s *httpService, r *http.Request) { s.wait(r) },
 		},
 		httpDay{
-			Day: Day{Name: "silence in the middle of the answer", Hangs: true},
+			Day: Day{Name: "silence in the middle of the answer", Hangs: true, Asks: true},
 			serve: func(s *httpService, w http.ResponseWriter, q *Request) {
-				a, _ := s.peer.Accept(1, *q)
+				a := s.good(*q)
 				c, rw, err := w.(http.Hijacker).Hijack()
 				if err != nil {
 					panic(err)
@@ -171,7 +170,7 @@ func (p HTTP) days() []httpDay {
 	)
 	days = append(days,
 		httpDay{
-			Day:    Day{Name: "silence over HTTP/2", Hangs: true},
+			Day:    Day{Name: "silence over HTTP/2", Hangs: true, Asks: true},
 			silent: true,
 			tls:    true,
 		},
@@ -247,6 +246,11 @@ func (p HTTP) days() []httpDay {
 		},
 	)
 	days = append(days, hollow()...)
+	for i, d := range days {
+		// Whether the other side can have read the message does not matter then.
+		cautious := d.NotSent == Either
+		days[i].Asks = d.Asks || !d.Hangs && !d.Used && !cautious
+	}
 	for _, r := range p.Refusals {
 		d := Day{Kinds: []mailer.Kind{r.Kind}, RetryAfter: r.RetryAfter, Code: r.Code}
 		if r.NotSent {
@@ -261,7 +265,7 @@ func (p HTTP) days() []httpDay {
 				a, q.MessageID = s.peer.Partial(*q)
 				return a
 			},
-		})
+		}, answers("both recipients are refused", p.None, Day{Kinds: []mailer.Kind{mailer.KindRecipient}, NotSent: Yes}))
 	}
 	return days
 }
@@ -274,7 +278,7 @@ func hollow() []httpDay {
 		return httpDay{
 			Day: Day{Name: name, Kinds: kinds},
 			serve: func(s *httpService, w http.ResponseWriter, q *Request) {
-				a, _ := s.peer.Accept(1, *q)
+				a := s.good(*q)
 				if a.Body == "" {
 					s.raw(w, a.half())
 					return

@@ -309,6 +309,6 @@ func TestPeerOfAnotherProtocol(t *testing.T) {
 			"one tag": {"Tags[0]"}, "two tags": {"Tags[0]", "Tags[1]"}, "metadata": {`Metadata["plan"]`, `Metadata["user_id"]`},
 			"tracking on": {"Track.Opens", "Track.Clicks"}, "tracking off": {"Track.Opens", "Track.Clicks"},
 		},
-		Golden: "testdata/line",
+		Golden: "testdata/line/request",
 	})
 }

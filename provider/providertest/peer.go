@@ -62,6 +62,9 @@ type Day struct {
 	// or never begins it. Send is then ended by a deadline, and by a cancel; Kinds
 	// does not matter.
 	Hangs bool
+	// Asks says that it is a bad day for Verify and Quota as well, with the same
+	// kind of error.
+	Asks bool
 	// Large asks for a message with a file of a megabyte.
 	Large bool
 	// Taken says that Send has to succeed all the same.

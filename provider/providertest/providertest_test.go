@@ -31,12 +31,20 @@ func toySpec(defect string) providertest.Spec {
 			"international local part":  mailer.KindUnsupported,
 			"template with nested data": mailer.KindUnsupported,
 		},
+		TestMode: "a key that begins with toy-test-",
+		Regions:  "EU",
+		Notes:    map[string]string{"scheduled": "a year ahead"},
 		Dropped: map[string][]string{
 			"two tags":     {"Tags[1]"},
 			"tracking on":  {"Track.Clicks"},
 			"tracking off": {"Track.Clicks"},
 		},
+		Messages: []providertest.Case{{Name: "scheduled long ago", Message: mailer.Message{
+			From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "ada@example.com"}},
+			Text: "Hello\n", SendAt: time.Date(2020, 2, 29, 12, 0, 0, 0, time.UTC),
+		}}},
 		Peer: providertest.HTTP{
+			Volatile: []string{"Authorization"},
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return newToy(defect, baseURL, toyKey, client)
 			},
@@ -55,6 +63,17 @@ func toySpec(defect string) providertest.Spec {
 			},
 			Partial: func(providertest.Request) (providertest.Answer, string) {
 				return providertest.JSON(200, `{"ok":true,"id":"toy-part","refused":["ben@example.com"]}`), "toy-part"
+			},
+			None: providertest.JSON(200, `{"ok":true,"id":"toy-none","refused":["ada@example.com","ben@example.com"]}`),
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				p, err := newToy(defect, baseURL, toyKey, client)
+				p.names = names
+				return p, err
+			},
+			Verify:       providertest.JSON(200, `{"ok":true,"id":"998 left"}`),
+			Unauthorized: providertest.JSON(401, `{"error":"key","words":"no such key"}`),
+			Quota: func() (providertest.Answer, mailer.Quota) {
+				return providertest.JSON(200, `{"ok":true,"id":"998 left"}`), mailer.Quota{Limit: 1000, Remaining: 998}
 			},
 			Refusals: []providertest.Refusal{
 				{Name: "the key is unknown", Answer: providertest.JSON(401, `{"error":"key","words":"no such key"}`), Kind: mailer.KindUnauthorized, NotSent: true, Code: "key"},
@@ -78,7 +97,7 @@ func TestDefect(t *testing.T) {
 		t.Skip("runs in a child process only")
 	}
 	spec := toySpec(defect)
-	golden := t.TempDir()
+	golden := t.TempDir() + "/request"
 	switch defect {
 	case "has a golden file left over":
 		require.NoError(t, os.CopyFS(golden, os.DirFS("testdata/request")))
@@ -86,6 +105,8 @@ func TestDefect(t *testing.T) {
 		spec.Golden = golden
 	case "has no golden files":
 		spec.Golden = golden
+	case "does another thing than is written down":
+		spec.Regions = "the moon"
 	case "speaks of a message that is not there":
 		spec.Unsupported["carrier pigeon"] = mailer.KindUnsupported
 	}
@@ -98,7 +119,7 @@ func TestDefect(t *testing.T) {
 // onlyGolden are the defects that show in a golden file and nowhere else.
 var onlyGolden = map[string]bool{
 	"misspells a key": true, "asks for the wrong path": true,
-	"has a golden file left over": true, "has no golden files": true,
+	"has a golden file left over": true, "has no golden files": true, "does another thing than is written down": true,
 }
 
 // TestBrokenAdapterFails proves that the suite bites: each defect of the toy is
@@ -107,63 +128,76 @@ var onlyGolden = map[string]bool{
 // files are right; but for the defects that nothing else can find.
 func TestBrokenAdapterFails(t *testing.T) {
 	for defect, caught := range map[string]string{
-		"drops cc":                           "message/several_recipients",
-		"drops bcc":                          "message/several_recipients",
-		"shows bcc as cc":                    "recipients/each_list_has_a_place_of_its_own",
-		"sends an address twice":             "recipients/an_address_that_stands_twice_is_said_once",
-		"does not quote names":               "message/a_name_that_looks_like_addresses",
-		"drops HTML":                         "message/html_and_text",
-		"loses bytes of attachments":         "large_attachment",
-		"drops a tag in silence":             "message/two_tags",
-		"ignores tracking":                   "tracking/Track.Opens",
-		"keeps a clock in the request":       "message/minimal",
-		"sends what is unsupported":          "message/no_recipient_in_to",
-		"refuses what is supported":          "message/scheduled",
-		"Check disagrees with Send":          "message/no_recipient_in_to",
-		"checks nothing":                     "invalid_message/a_line_end_in_the_subject",
-		"loses the ID":                       "id",
-		"misspells a key":                    "message/html_and_text",
-		"has a golden file left over":        "message/no_golden_file_is_left_over",
-		"has no golden files":                "message/minimal",
-		"asks for the wrong path":            "message/minimal",
-		"changes the message":                "message/several_recipients",
-		"writes behind the message's slices": "message/several_recipients",
-		"swaps concurrent bodies":            "concurrent/64_senders",
-		"takes any 200 for a yes":            "bad_day/refusal:_no_credits,_said_with_status_200",
-		"leaks the key":                      "bad_day/connection_refused",
-		"repeats the answer":                 "bad_day/a_web_page_that_repeats_the_request",
-		"prints the key":                     "prints_no_secret",
-		"prints the key of Config":           "prints_no_secret",
-		"names no provider":                  "bad_day/connection_refused",
-		"trusts any certificate":             "bad_day/certificate_not_trusted",
-		"sets an Idempotency-Key":            "bad_day/a_used_connection_closed_after_the_message_was_read",
-		"does not recover":                   "bad_day/connection_refused",
-		"calls a cancel a network failure":   "context/canceled_in_silence_after_the_message_was_read",
-		"hides the cause":                    "context/deadline_passes_in_silence_after_the_message_was_read",
-		"leaves out the status":              "bad_day/a_web_page_with_status_503",
-		"reports plain errors":               "bad_day/connection_refused",
-		"follows redirects":                  "bad_day/a_redirect_to_another_host_with_status_307",
-		"changes the client":                 "message/minimal",
-		"calls the service in New":           "message/minimal",
-		"claims NotSent after a lost answer": "bad_day/closed_after_the_message_was_read",
-		"never claims NotSent":               "bad_day/connection_refused",
-		"tries again by itself":              "bad_day/a_web_page_with_status_503",
-		"calls everything rejected":          "bad_day/refusal:_no_credits,_said_with_status_200",
-		"hides refused recipients":           "bad_day/one_of_two_recipients_is_refused",
-		"reads an endless body":              "bad_day/an_answer_of_100_MB",
-		"unpacks a bomb":                     "bad_day/an_answer_of_100_MB_in_a_small_gzip",
-		"panics on a web page":               "bad_day/a_web_page_with_status_200",
-		"ignores Retry-After":                "bad_day/status_429_with_seconds",
-		"lets Retry-After overflow":          "bad_day/status_429_with_centuries",
-		"returns a receipt without an id":    "message/minimal",
-		"returns its own id":                 "message/minimal",
-		"ignores the context":                "context/canceled_in_silence_after_the_message_was_read",
-		"leaves a goroutine":                 "leaves_no_goroutine",
-		"loses the last of a batch":          "batch/more_messages_than_one_call_takes",
-		"makes too large a call":             "batch/more_messages_than_one_call_takes",
-		"mixes up the results of a batch":    "batch/more_messages_than_one_call_takes",
-		"stops a batch at a bad message":     "batch/a_message_that_is_wrong_stops_no_other",
-		"sends a lost batch again":           "batch/closed_after_the_message_was_read",
+		"drops cc":                                "message/several_recipients",
+		"drops bcc":                               "message/several_recipients",
+		"shows bcc as cc":                         "recipients/each_list_has_a_place_of_its_own",
+		"sends an address twice":                  "recipients/an_address_that_stands_twice_is_said_once",
+		"does not quote names":                    "message/a_name_that_looks_like_addresses",
+		"drops HTML":                              "message/html_and_text",
+		"loses bytes of attachments":              "large_attachment",
+		"drops a tag in silence":                  "message/two_tags",
+		"ignores tracking":                        "tracking/Track.Opens",
+		"keeps a clock in the request":            "message/minimal",
+		"sends what is unsupported":               "message/no_recipient_in_to",
+		"refuses what is supported":               "message/scheduled",
+		"Check disagrees with Send":               "message/no_recipient_in_to",
+		"checks nothing":                          "invalid_message/a_line_end_in_the_subject",
+		"loses the ID":                            "id",
+		"misspells a key":                         "message/html_and_text",
+		"has a golden file left over":             "message/no_golden_file_is_left_over",
+		"has no golden files":                     "message/minimal",
+		"asks for the wrong path":                 "message/minimal",
+		"changes the message":                     "message/several_recipients",
+		"writes behind the message's slices":      "message/several_recipients",
+		"swaps concurrent bodies":                 "concurrent/64_senders",
+		"takes any 200 for a yes":                 "bad_day/refusal:_no_credits,_said_with_status_200",
+		"leaks the key":                           "bad_day/connection_refused",
+		"leaks a signature":                       "bad_day/a_web_page_with_status_503",
+		"repeats the answer":                      "bad_day/a_web_page_that_repeats_the_request",
+		"prints the key":                          "prints_no_secret",
+		"prints the key of Config":                "prints_no_secret",
+		"names no provider":                       "bad_day/connection_refused",
+		"trusts any certificate":                  "bad_day/certificate_not_trusted",
+		"sets an Idempotency-Key":                 "bad_day/a_used_connection_closed_after_the_message_was_read",
+		"does not recover":                        "bad_day/connection_refused",
+		"calls a cancel a network failure":        "context/canceled_in_silence_after_the_message_was_read",
+		"hides the cause":                         "context/deadline_passes_in_silence_after_the_message_was_read",
+		"leaves out the status":                   "bad_day/a_web_page_with_status_503",
+		"reports plain errors":                    "bad_day/connection_refused",
+		"follows redirects":                       "bad_day/a_redirect_to_another_host_with_status_307",
+		"changes the client":                      "message/minimal",
+		"calls the service in New":                "message/minimal",
+		"claims NotSent after a lost answer":      "bad_day/closed_after_the_message_was_read",
+		"never claims NotSent":                    "bad_day/connection_refused",
+		"tries again by itself":                   "bad_day/a_web_page_with_status_503",
+		"calls everything rejected":               "bad_day/refusal:_no_credits,_said_with_status_200",
+		"hides refused recipients":                "bad_day/one_of_two_recipients_is_refused",
+		"reads an endless body":                   "bad_day/an_answer_of_100_MB",
+		"unpacks a bomb":                          "bad_day/an_answer_of_100_MB_in_a_small_gzip",
+		"panics on a web page":                    "bad_day/a_web_page_with_status_200",
+		"ignores Retry-After":                     "bad_day/status_429_with_seconds",
+		"lets Retry-After overflow":               "bad_day/status_429_with_centuries",
+		"returns a receipt without an id":         "message/minimal",
+		"returns its own id":                      "message/minimal",
+		"ignores the context":                     "context/canceled_in_silence_after_the_message_was_read",
+		"leaves a goroutine":                      "leaves_no_goroutine",
+		"forgets the names of templates":          "template/a_name_stands_for_the_ID_at_the_service",
+		"makes up a template":                     "template/a_name_that_is_not_known_is_the_ID,_or_refused",
+		"shares the names of templates":           "template/a_message_fails_over_to_a_service_with_another_ID_for_the_name",
+		"calls a refused recipient a bad message": "bad_day/one_of_two_recipients_is_refused",
+		"takes a message that nobody gets":        "bad_day/both_recipients_are_refused",
+		"takes every key for good":                "verify/bad_credentials",
+		"verifies by sending":                     "verify/good_credentials",
+		"verifies nothing":                        "verify/good_credentials",
+		"asks without the context":                "verify/canceled_in_silence_in_the_middle_of_the_answer",
+		"says that a question may have been sent": "verify/a_web_page_with_status_503",
+		"misreads its credits":                    "quota/good_credentials",
+		"does another thing than is written down": "features",
+		"loses the last of a batch":               "batch/more_messages_than_one_call_takes",
+		"makes too large a call":                  "batch/more_messages_than_one_call_takes",
+		"mixes up the results of a batch":         "batch/more_messages_than_one_call_takes",
+		"stops a batch at a bad message":          "batch/a_message_that_is_wrong_stops_no_other",
+		"sends a lost batch again":                "batch/closed_after_the_message_was_read",
 	} {
 		t.Run(defect, func(t *testing.T) {
 			t.Parallel()

@@ -42,8 +42,15 @@ type Spec struct {
 	Messages []Case
 	// TemplateID is the ID for the messages with a template. Empty: "welcome".
 	TemplateID string
-	// Golden is the folder of the golden files. Empty: "testdata/request".
+	// Golden is the folder of the golden files. Empty: "testdata/request". Beside it
+	// stands features.json.
 	Golden string
+	// TestMode says how a message can be checked without being delivered, Regions
+	// where the service can be told to work. Notes limit, by the names of messages,
+	// what the service carries: "scheduled": "72 hours". They are for the tables of
+	// services, and may be empty.
+	TestMode, Regions string
+	Notes             map[string]string
 }
 
 // Limits of patience. None of them is reached by a provider that works.
@@ -70,6 +77,9 @@ func Run(t *testing.T, spec Spec) {
 	if h, ok := s.Peer.(*HTTP); ok {
 		s.Peer = *h
 	}
+	if h, ok := s.Peer.(HTTP); ok && h.Partial != nil {
+		require.NotZero(t, h.None, "HTTP.None")
+	}
 	if s.Golden == "" {
 		s.Golden = "testdata/request"
 	}
@@ -88,6 +98,9 @@ func Run(t *testing.T, spec Spec) {
 	}
 	for name := range s.Unsupported {
 		require.True(t, names[name], "Unsupported: no message is named %q", name)
+	}
+	for name := range s.Notes {
+		require.True(t, names[name], "Notes: no message is named %q", name)
 	}
 	for name := range s.Dropped {
 		require.True(t, names[name], "Dropped: no message is named %q", name)
@@ -108,7 +121,18 @@ func Run(t *testing.T, spec Spec) {
 	t.Run("context", s.testContext)
 	t.Run("concurrent", s.testConcurrent)
 	t.Run("batch", s.testBatch)
+	if h, ok := s.Peer.(HTTP); ok && !s.unsupported("template") {
+		t.Run("template", func(t *testing.T) { s.testTemplates(t, h) })
+	}
+	t.Run("verify", s.testVerify)
+	t.Run("quota", s.testQuota)
+	t.Run("features", s.testFeatures)
 	t.Run("leaves no goroutine", func(t *testing.T) { goleak.VerifyNone(t, before) })
+}
+
+func (s *suite) unsupported(name string) bool {
+	_, ok := s.Unsupported[name]
+	return ok
 }
 
 // start starts a service and a provider for it.
@@ -310,7 +334,7 @@ func (s *suite) testMessages(t *testing.T) {
 			s.sameID(t, receipt, request)
 			require.ElementsMatch(t, s.Dropped[c.Name], receipt.Dropped, "Receipt.Dropped")
 			require.Empty(t, receipt.Rejected, "Receipt.Rejected")
-			says(t, request, c.Message, receipt)
+			s.says(t, request, c.Message, receipt)
 
 			text := s.redact(request.Text, c.Message.SendAt)
 			for range 4 { // the order of a map, a clock, a random number would show
@@ -442,7 +466,7 @@ func (s *suite) testLarge(t *testing.T) {
 	m.Attachments[1].Content = noise(1<<20 + 1)
 	r, err := s.send(t.Context(), t, service, p, m)
 	require.NoError(t, err)
-	says(t, s.only(t, service), m, r)
+	s.says(t, s.only(t, service), m, r)
 }
 
 // testDays lives through the bad days.
@@ -544,6 +568,7 @@ func (s *suite) rejected(t *testing.T, r mailer.Receipt, want []string) {
 	var got []string
 	for _, rejected := range r.Rejected {
 		got = append(got, rejected.Address)
+		require.Equal(t, mailer.KindRecipient.String(), mailer.KindOf(rejected.Err).String(), "the kind of: %v", rejected.Err)
 		require.True(t, mailer.NotSent(rejected.Err), "NotSent of: %v", rejected.Err)
 	}
 	require.ElementsMatch(t, want, got, "Receipt.Rejected")

@@ -3,6 +3,7 @@ package providertest_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ import (
 // defect is empty; each defect breaks one thing.
 type toy struct {
 	baseURL string
+	names   map[string]string
 	key     secret
 	client  *http.Client
 	defect  string
@@ -35,6 +37,9 @@ type toy struct {
 	failed atomic.Bool    // of the defect "does not recover"
 	Leaked map[string]any // of the defect "prints the key"
 }
+
+// toyNames are of the defect "shares the names of templates".
+var toyNames atomic.Pointer[map[string]string]
 
 // secret is a string that does not print.
 type secret struct{ value func() string }
@@ -172,7 +177,21 @@ func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
 		ID: m.ID, From: toyBox{m.From.Address, m.From.Name}, To: p.boxes(m.To), Cc: p.boxes(m.Cc), Bcc: p.boxes(m.Bcc), ReplyTo: p.boxes(m.ReplyTo),
 		Subject: m.Subject, Text: m.Text, HTML: m.HTML, Metadata: m.Metadata, Template: m.Template.ID, Data: m.Template.Data,
 	}
+	if id := p.names[m.Template.ID]; id != "" {
+		q.Template = id
+	}
 	switch p.defect {
+	case "forgets the names of templates":
+		q.Template = m.Template.ID
+	case "makes up a template":
+		if q.Template == "monthly" {
+			q.Template = "welcome"
+		}
+	case "shares the names of templates":
+		toyNames.CompareAndSwap(nil, &p.names)
+		if id := (*toyNames.Load())[m.Template.ID]; id != "" {
+			q.Template = id
+		}
 	case "drops cc":
 		q.Cc = nil
 	case "drops bcc":
@@ -216,7 +235,7 @@ func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
 	if m.Track.Clicks != mailer.Default {
 		dropped = append(dropped, "Track.Clicks")
 	}
-	if !m.SendAt.IsZero() {
+	if m.SendAt.After(time.Now()) {
 		q.At = &m.SendAt
 	}
 	if p.defect == "drops a tag in silence" {
@@ -315,6 +334,8 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Toy-Key", p.key.value())
+	signature := rand.Text()
+	r.Header.Set("Authorization", "TOY1 Scope=mail, Signature="+signature)
 	if p.defect == "sets an Idempotency-Key" {
 		r.Header.Set("Idempotency-Key", id)
 	}
@@ -371,6 +392,9 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 		return mailer.Receipt{}, e
 	case status >= 500:
 		words := v.Words
+		if p.defect == "leaks a signature" {
+			words = "the request had the signature " + signature
+		}
 		if p.defect == "repeats the answer" {
 			words = strings.NewReplacer("\n", " ", "\r", " ").Replace(string(data[:min(len(data), 1000)]))
 		}
@@ -382,7 +406,14 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 		for _, address := range v.Refused {
 			receipt.Rejected = append(receipt.Rejected, mailer.Rejection{Address: address, Err: p.fail(mailer.KindRecipient, true, status, "", "refused", nil)})
 		}
+		if all := len(v.Refused) > 1; all && p.defect != "takes a message that nobody gets" {
+			return mailer.Receipt{}, p.fail(mailer.KindRecipient, true, status, "", "nobody is left", nil)
+		}
 		switch p.defect {
+		case "calls a refused recipient a bad message":
+			for i := range receipt.Rejected {
+				receipt.Rejected[i].Err = p.fail(mailer.KindRejected, true, status, "", "refused", nil)
+			}
 		case "returns a receipt without an id":
 			receipt.MessageID = ""
 		case "returns its own id":
@@ -418,6 +449,42 @@ func (p *toy) retryAfter(value string) time.Duration {
 		return 0
 	}
 	return max(0, time.Until(at))
+}
+
+// Verify and Quota ask for the account.
+func (p *toy) Verify(ctx context.Context) error {
+	_, err := p.Quota(ctx)
+	if p.defect == "takes every key for good" && mailer.KindOf(err) == mailer.KindUnauthorized {
+		return nil
+	}
+	return err
+}
+
+func (p *toy) Quota(ctx context.Context) (mailer.Quota, error) {
+	switch p.defect {
+	case "verifies by sending":
+		m := mailer.Message{ID: "test", From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "shop@example.com"}}, Text: "test"}
+		_, err := p.Send(ctx, m)
+		return mailer.Quota{Limit: 1000, Remaining: 998}, err
+	case "verifies nothing":
+		return mailer.Quota{Limit: 1000, Remaining: 998}, nil
+	case "asks without the context":
+		ctx = context.WithoutCancel(ctx)
+	}
+	r, err := p.exchange(ctx, "/v1/account", "", []byte("{}"))
+	if e, ok := errors.AsType[*mailer.Error](err); ok {
+		e.NotSent = p.defect != "says that a question may have been sent"
+		return mailer.Quota{}, e
+	}
+	q := mailer.Quota{Limit: 1000}
+	_, err = fmt.Sscanf(r.MessageID, "%d left", &q.Remaining)
+	if err != nil {
+		return mailer.Quota{}, p.fail(mailer.KindUnknown, true, 200, "", "no number", nil)
+	}
+	if p.defect == "misreads its credits" {
+		q.Remaining, q.Limit = q.Limit, q.Remaining
+	}
+	return q, nil
 }
 
 const toyBatch = 7

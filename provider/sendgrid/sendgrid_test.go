@@ -119,6 +119,9 @@ func TestConformance(t *testing.T) {
 			{Name: "negative group", Message: extra(Extra{UnsubscribeGroup: -1})},
 			{Name: "groups without group", Message: extra(Extra{GroupsToDisplay: []int{1}})},
 		},
+		TestMode: "Extra.Sandbox",
+		Regions:  "US, EU",
+		Notes:    map[string]string{"scheduled": "up to 72 hours"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client})
@@ -126,6 +129,9 @@ func TestConformance(t *testing.T) {
 			Accept: func(n int, _ providertest.Request) (providertest.Answer, string) {
 				id := fmt.Sprintf("Xj5LmNkWSOqRbdvOpR34BA-%d", n)
 				return yes(id), id
+			},
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client, Templates: names})
 			},
 			Refusals: refusals(),
 		},

@@ -198,6 +198,9 @@ func TestConformance(t *testing.T) {
 				m.Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, MaxSize*3/4-4096)}}
 			})},
 		},
+		TestMode: "the mailbox simulator's addresses",
+		Regions:  "every region of AWS",
+		Notes:    map[string]string{"tracking on": "UNVERIFIED", "tracking off": "UNVERIFIED"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) { return New(with(baseURL, client)) },
 			Accept: func(n int, _ providertest.Request) (providertest.Answer, string) {
@@ -207,6 +210,17 @@ func TestConformance(t *testing.T) {
 			AcceptBatch: func(n int, _ providertest.Request) (providertest.Answer, []string) {
 				id := fmt.Sprintf("0100018f3c1a2b4d-%d-000000", n) // these have no template, so go in a call each
 				return yes(id), []string{id}
+			},
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				c := with(baseURL, client)
+				c.Templates = names
+				return New(c)
+			},
+			Verify:       account(`{"Max24HourSend":50000.0,"MaxSendRate":14.0,"SentLast24Hours":1234.0}`),
+			Unauthorized: nay(403, "UnrecognizedClientException", "The security token included in the request is invalid."),
+			Quota: func() (providertest.Answer, mailer.Quota) {
+				return account(`{"Max24HourSend":50000.0,"MaxSendRate":14.0,"SentLast24Hours":1234.0}`),
+					mailer.Quota{Limit: 50000, Remaining: 48766, PerSecond: 14}
 			},
 			Refusals: refusals(),
 			Volatile: []string{"Authorization", "X-Amz-Date", "Amz-Sdk-Invocation-Id"},

@@ -28,7 +28,10 @@ func fails(code, words string) string {
 	return says(fmt.Sprintf(`"error":%q,"error_code":%q`, words, code))
 }
 
-const prefix = "E_ApiResponseCodes."
+const (
+	prefix    = "E_ApiResponseCodes."
+	noSuchKey = "An API User matching the passed 'api_key' was not found"
+)
 
 func TestConformance(t *testing.T) {
 	message := func(change func(m *mailer.Message)) mailer.Message {
@@ -114,6 +117,8 @@ func TestConformance(t *testing.T) {
 			})},
 			{Name: "large text", Message: message(func(m *mailer.Message) { m.Text = strings.Repeat("t", MaxSize) })},
 		},
+		Regions: "the nearest, US, EU, AU",
+		Notes:   map[string]string{"inline image": "carried if the ContentID is the Name", "scheduled": "up to 3 days"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client})
@@ -124,6 +129,16 @@ func TestConformance(t *testing.T) {
 			},
 			Partial: func(providertest.Request) (providertest.Answer, string) {
 				return providertest.JSON(200, says(`"succeeded":1,"failed":1,"failures":["550 invalid recipient <BEN@example.com>"],"email_id":"1u0SwL-p"`)), "1u0SwL-p"
+			},
+			None: providertest.JSON(200, says(`"succeeded":0,"failed":2,"failures":["550 invalid recipient <ada@example.com>","550 invalid recipient <ben@example.com>"]`)),
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client, Templates: names})
+			},
+			Verify:       providertest.JSON(200, `{"request_id":"r-1","data":["/stats/email_cycle","/email/send"]}`),
+			Unauthorized: providertest.JSON(500, fails(prefix+"API_EXCEPTION", noSuchKey)),
+			Quota: func() (providertest.Answer, mailer.Quota) {
+				return providertest.JSON(200, says(`"cycle_end":"2026-11-30 01:00:00+00:00","cycle_used":3,"cycle_remaining":997,"cycle_max":1000`)),
+					mailer.Quota{Limit: 1000, Remaining: 997, Reset: time.Date(2026, 11, 30, 1, 0, 0, 0, time.UTC)}
 			},
 			Refusals: refusals(),
 		},
@@ -140,7 +155,7 @@ func refusals() []providertest.Refusal {
 		}
 		list = append(list, r)
 	}
-	const unknownKey = "An API User matching the passed 'api_key' was not found"
+
 	for _, c := range []struct {
 		name, code, words string
 		status            int
@@ -154,9 +169,9 @@ func refusals() []providertest.Refusal {
 		{"an invalid key", prefix + "INVALID_IN_PAYLOAD", "api_key has an invalid format", 400, mailer.KindUnauthorized, true},
 		{"an exception", prefix + "API_EXCEPTION", "Something happened", 400, mailer.KindUnknown, true},
 		{"an exception about the sender", prefix + "API_EXCEPTION", "550 From header sender domain not verified", 400, mailer.KindSender, true},
-		{"an unknown key", prefix + "API_EXCEPTION", unknownKey, 500, mailer.KindUnauthorized, true},
-		{"an unknown key with status 400", prefix + "API_EXCEPTION", unknownKey, 400, mailer.KindUnauthorized, true},
-		{"an unknown key with status 200", prefix + "API_EXCEPTION", unknownKey, 200, mailer.KindUnauthorized, true},
+		{"an unknown key", prefix + "API_EXCEPTION", noSuchKey, 500, mailer.KindUnauthorized, true},
+		{"an unknown key with status 400", prefix + "API_EXCEPTION", noSuchKey, 400, mailer.KindUnauthorized, true},
+		{"an unknown key with status 200", prefix + "API_EXCEPTION", noSuchKey, 200, mailer.KindUnauthorized, true},
 		{"an exception of the server", prefix + "API_EXCEPTION", "Something happened", 500, mailer.KindUnavailable, false},
 		{"an exception about the sender, with status 500", prefix + "API_EXCEPTION", "550 From header sender domain not verified", 500, mailer.KindUnavailable, false},
 		{"an exception with status 200", prefix + "API_EXCEPTION", "Something happened", 200, mailer.KindUnknown, false},

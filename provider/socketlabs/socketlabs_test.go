@@ -131,6 +131,7 @@ func TestConformance(t *testing.T) {
 			})},
 			{Name: "large text", Message: message(func(m *mailer.Message) { m.Text = strings.Repeat("t", MaxSize) })},
 		},
+		Notes: map[string]string{"template": "no data for Cc and Bcc"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{ServerID: 12345, APIKey: key, BaseURL: baseURL, HTTPClient: client})
@@ -144,7 +145,13 @@ func TestConformance(t *testing.T) {
 			Partial: func(providertest.Request) (providertest.Answer, string) {
 				return providertest.JSON(200, warns(refuses("Warning", "ben@example.com"))), ""
 			},
-			Refusals: refusals(),
+			None: providertest.JSON(200, warns(refuses("NoValidRecipients", "ada@example.com", "ben@example.com"))),
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				return New(Config{ServerID: 12345, APIKey: key, BaseURL: baseURL, HTTPClient: client, Templates: names})
+			},
+			Verify:       says(200, "NoMessages"),
+			Unauthorized: says(200, "InvalidAuthentication"),
+			Refusals:     refusals(),
 		},
 	})
 }
