@@ -28,7 +28,11 @@ func (p *Provider) Verify(ctx context.Context) error {
 		if found && resp.Err == nil {
 			return nil
 		}
-		return adapter.Unsent(p.api.Error(resp, mailer.KindUnknown, "", "the answer is not a server"))
+		kind := mailer.KindUnknown
+		if resp.Err != nil {
+			kind = mailer.KindNetwork
+		}
+		return adapter.Unsent(p.api.Error(resp, kind, "", "the answer is not a server"))
 	}
 	a, _ := parse(resp.Body)
 	kind, _ := classify(resp.Status, &a)
