@@ -1,9 +1,6 @@
 package adapter
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
@@ -11,17 +8,6 @@ import (
 
 	"github.com/seed355143d4/mailer/webhook"
 )
-
-// EventID is an id for an event that has none: a hash of the parts which tell it
-// from all others, in their order.
-func EventID(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		h.Write(binary.AppendUvarint(nil, uint64(len(p))))
-		h.Write([]byte(p))
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
 
 // Time reads a time as services write it: RFC 3339, or the like with a blank for
 // the T or before the zone, or without a zone, which is UTC then. The zero time: it

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/mailjet"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func Example() {
@@ -45,4 +47,31 @@ func Example() {
 		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
 	}
 	// Output: mailjet took it as 1152921540123456789
+}
+
+func ExampleNewWebhook() {
+	source, err := mailjet.NewWebhook(mailjet.WebhookConfig{
+		Basic: []webhook.Basic{{Username: "mailjet", Password: "a long secret"}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := webhook.Handler(source, func(_ context.Context, events []webhook.Event) error {
+		for _, e := range events {
+			fmt.Println(e.Recipient, e.Type, e.Bounce, e.Reason)
+		}
+		return nil
+	})
+
+	// What Mailjet would send.
+	r := httptest.NewRequest(http.MethodPost, "/mailjet", strings.NewReader(`[{"event":"bounce","time":1793612470,`+
+		`"MessageID":1152921540123456791,"email":"ada@example.com","hard_bounce":true,"error":"user unknown"}]`))
+	r.SetBasicAuth("mailjet", "a long secret")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output:
+	// ada@example.com bounced hard mailbox
+	// 200
 }
