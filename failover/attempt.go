@@ -86,14 +86,9 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 		c.failed(ctx, t, p, 1, health, a.Err, now, w)
 	}
 	c.ended(t, 1, a.Err)
-	s := c.add(ctx, w, a, d)
-	if s == onward && retry {
-		s, w.wait = again, wait
-		w.tries++
-	} else {
-		w.tries = 0
-	}
-	return mailer.Receipt{}, s
+	w.step, w.harm = c.add(ctx, w, a, d), d.Strike || d.Rest
+	w.turn(retry, wait)
+	return mailer.Receipt{}, w.step
 }
 
 // add puts an attempt on record and says how the message goes on.

@@ -108,14 +108,16 @@ type Chain struct {
 }
 
 var (
-	_ mailer.Sender  = (*Chain)(nil)
-	_ mailer.Checker = (*Chain)(nil)
+	_ mailer.BatchSender = (*Chain)(nil)
+	_ mailer.Checker     = (*Chain)(nil)
 )
 
 type target struct {
 	index     int
 	name      string
 	sender    mailer.Sender
+	batch     mailer.BatchSender // sender, if it is one
+	maxBatch  int
 	timeout   time.Duration
 	limiter   Limiter
 	allower   allower // limiter, if it is one
@@ -190,6 +192,9 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 			retries: place.Retries, retryWait: orDefault(place.RetryWait, time.Second),
 		}
 		t.allower, _ = place.Limiter.(allower)
+		if t.batch, _ = outermost(s).(mailer.BatchSender); t.batch != nil {
+			t.maxBatch = t.batch.MaxBatch()
+		}
 		if p, ok := mailer.As[mailer.Provider](s); ok && t.name == "" {
 			t.name = p.Name()
 		}
@@ -254,6 +259,21 @@ func settings(s mailer.Sender) Target {
 	return Target{Sender: s}
 }
 
+// outermost returns the Sender that does something: a Target only passes on. What
+// is inside of wrappers does not count.
+func outermost(s mailer.Sender) mailer.Sender {
+	for {
+		switch t := s.(type) {
+		case Target:
+			s = t.Sender
+		case *Target:
+			s = t.Sender
+		default:
+			return s
+		}
+	}
+}
+
 // Send sends m through the first target that takes it. It hands the message over
 // at most once, unless m.AllowDuplicate lets it go on after an unknown outcome.
 //
@@ -307,8 +327,8 @@ func (c *Chain) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, err
 		if t == nil {
 			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, false)
 		}
-		receipt, step := c.try(ctx, &w, t, p)
-		switch step {
+		receipt, then := c.try(ctx, &w, t, p)
+		switch then {
 		case taken:
 			return receipt, nil
 		case stopped:

@@ -60,6 +60,13 @@
 // again, after a wait, before the next one is. [Config].Store tells the chains of
 // other processes who rests.
 //
+// # Many at once
+//
+// [Chain.SendBatch], and so [mailer.SendAll], sends many messages by the targets'
+// batch calls. What one target refuses is put together for the next, one bad
+// message of five hundred costs that message only, and each message is handed over
+// at most once, as above.
+//
 // # Time
 //
 // A caller's deadline is shared out, so that a first target that hangs leaves

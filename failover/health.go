@@ -249,10 +249,13 @@ func (h *health) succeed(p permit, n int, now time.Time) change {
 // again notes an attempt in which n messages failed that are to be tried here
 // again, and tells whether they may.
 func (h *health) again(p permit, n int) bool {
-	h.failed.Add(uint64(n))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.resting && p.gen == h.gen
+	if h.resting || p.gen != h.gen {
+		return false
+	}
+	h.failed.Add(uint64(n))
+	return true
 }
 
 // fail ends an attempt in which n messages failed. D and err are the worst of it;

@@ -78,6 +78,22 @@ type walk struct {
 	duplicate bool          // an outcome so far is unknown
 	tries     int           // again, at the last target
 	wait      time.Duration // before the next of them
+	harm      bool          // the last attempt spoke against its target
+
+	// In a batch only:
+	result   *mailer.Result
+	step     step
+	scouting scouting
+}
+
+// turn ends the tries at one target, unless there is another one after wait.
+func (w *walk) turn(retry bool, wait time.Duration) {
+	if retry && w.step == onward {
+		w.step, w.wait = again, wait
+		w.tries++
+		return
+	}
+	w.tries = 0
 }
 
 // receipt completes what t returned.
