@@ -297,6 +297,21 @@ func TestAnswerOfNoTellsWhatIsKnown(t *testing.T) {
 	require.NotContains(t, of(400, no("the key "+key)).Error(), key)
 }
 
+func TestARefusalOfRecipientsNamesThem(t *testing.T) {
+	m := registration
+	m.Cc, m.Bcc = []mailer.Address{{Address: "Ben@example.com"}}, []mailer.Address{{Address: "cleo@example.com"}}
+	for text, want := range map[string][]string{
+		"Invalid recipient: ben@example.com.":                     {"Ben@example.com"},
+		"Recipients (ada@example.com,'cleo@example.com') blocked": {"ada@example.com", "cleo@example.com"},
+		"Invalid recipient":                                       nil,
+		"Invalid recipient xben@example.com ben@example.com.au":   nil,
+		"Sender ada@example.com not allowed":                      nil, // not about recipients
+	} {
+		_, err := answerTo(t, m, 400, no(text))
+		require.Equal(t, want, err.(*mailer.Error).Recipients, text)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		config Config

@@ -66,7 +66,11 @@ func (a *answer) id() string { return cmp.Or(a.transaction, a.message) }
 // receipt reads the answer to r. A status of 200 alone says nothing.
 func (p *Provider) receipt(r *request, a *answer, resp *httpapi.Response) (mailer.Receipt, error) {
 	if resp.Status != http.StatusOK || a.err != nil || a.failed || a.id() == "" {
-		return mailer.Receipt{}, p.refusal(a, resp)
+		e := p.refusal(a, resp)
+		if e.Kind == mailer.KindRecipient {
+			e.Recipients = named(&r.message, a.words)
+		}
+		return mailer.Receipt{}, e
 	}
 	return mailer.Receipt{
 		ID:        r.message.ID,
@@ -74,6 +78,19 @@ func (p *Provider) receipt(r *request, a *answer, resp *httpapi.Response) (maile
 		MessageID: a.id(),
 		Dropped:   r.dropped,
 	}, nil
+}
+
+// named returns the recipients of m whose addresses stand in a text.
+func named(m *mailer.Message, text string) (addresses []string) {
+	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n<>()[],;:\"", r) })
+	for _, list := range [...][]mailer.Address{m.To, m.Cc, m.Bcc} {
+		for _, to := range list {
+			if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(strings.Trim(w, ".'"), to.Address) }) {
+				addresses = append(addresses, to.Address)
+			}
+		}
+	}
+	return addresses
 }
 
 // refusal makes the error of an answer that is not a yes.
