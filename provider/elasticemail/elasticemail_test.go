@@ -124,6 +124,7 @@ func TestConformance(t *testing.T) {
 			})},
 			{Name: "large text", Message: message(func(m *mailer.Message) { m.Text = strings.Repeat("t", MaxSize) })},
 		},
+		Notes: map[string]string{"metadata": "512 bytes with the ID", "scheduled": "up to 35 days"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client})
@@ -135,6 +136,15 @@ func TestConformance(t *testing.T) {
 			AcceptBatch: func(n int, _ providertest.Request) (providertest.Answer, []string) {
 				id := fmt.Sprintf("3f2b6c1e-%04d", n)
 				return providertest.JSON(200, fmt.Sprintf(`{"TransactionID":%q,"MessageID":"AbC%d"}`, id, n)), []string{id}
+			},
+			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
+				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client, Templates: names})
+			},
+			Verify:       providertest.JSON(200, `{"success":true,"data":{"email":"owner@example.com"}}`),
+			Unauthorized: providertest.JSON(400, no("APIKey Expired")),
+			Quota: func() (providertest.Answer, mailer.Quota) {
+				return providertest.JSON(200, `{"success":true,"data":{"emailcredits":1200,"dailysendlimit":50000}}`),
+					mailer.Quota{Limit: -1, Remaining: 1200}
 			},
 			Refusals: refusals(),
 		},
