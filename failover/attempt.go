@@ -71,6 +71,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	if err == nil {
 		reported = true
 		c.succeeded(ctx, t, p, 1, now)
+		c.blame(ctx, w, t, now)
 		c.ended(t, 1, nil)
 		c.add(ctx, w, a, Decision{})
 		return w.receipt(receipt, t), taken
@@ -83,7 +84,8 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	wait, retry := c.retry(ctx, w, t, p, a.Err, d, now)
 	reported = true
 	if retry = retry && t.health.again(p, 1); !retry {
-		c.failed(ctx, t, p, 1, health, a.Err, now, w)
+		c.failed(ctx, t, p, 1, health, a.Err, now)
+		w.refuse(t, p, health, a.Err)
 	}
 	c.ended(t, 1, a.Err)
 	w.step, w.harm = c.add(ctx, w, a, d), d.Strike || d.Rest
@@ -172,25 +174,40 @@ func (c *Chain) succeeded(ctx context.Context, t *target, p permit, n int, now t
 	}
 }
 
-// failed tells them that n messages failed at t, d and err being the worst of it;
-// refused are those that count as refusals if it is.
-func (c *Chain) failed(ctx context.Context, t *target, p permit, n int, d Decision, err error, now time.Time, refused ...*walk) {
-	var result change
-	switch {
-	case !d.Refusal || d.Strike || d.Rest:
-		result = t.health.fail(p, n, d, err, now)
-	case len(refused) == 1:
-		result = t.health.fail(p, n, d, err, now, fingerprintOf(&refused[0].m))
-	default:
-		all := make([]fingerprint, len(refused))
-		for i, w := range refused {
-			all[i] = fingerprintOf(&w.m)
-		}
-		result = t.health.fail(p, n, d, err, now, all...)
-	}
-	if result == cameToRest {
+// failed tells them that n messages failed at t, d and err being the worst of it.
+func (c *Chain) failed(ctx context.Context, t *target, p permit, n int, d Decision, err error, now time.Time) {
+	if t.health.fail(p, n, d, err, now) == cameToRest {
 		c.logRest(ctx, t, now)
 		c.publish(t, now)
+	}
+}
+
+// refusal is a message's refusal by a target.
+type refusal struct {
+	t   *target
+	p   permit
+	err error
+}
+
+// refuse remembers that t refused the message, if it was the first to.
+func (w *walk) refuse(t *target, p permit, d Decision, err error) {
+	if d.Refusal && !d.Strike && !d.Rest && w.refused.t == nil {
+		w.refused = refusal{t, p, err}
+	}
+}
+
+// blame counts the refusal of a message against the target that refused it first,
+// now that taker has taken it: until then, the message may have been at fault. Who
+// refuses it second is in good company, and is not blamed: a backup sees the
+// messages that others refused, and among them none that is right.
+func (c *Chain) blame(ctx context.Context, w *walk, taker *target, now time.Time) {
+	r := w.refused
+	if r.t == nil || r.t == taker {
+		return
+	}
+	if r.t.health.refuse(r.p, fingerprintOf(&w.m), r.err, now) == cameToRest {
+		c.logRest(ctx, r.t, now)
+		c.publish(r.t, now)
 	}
 }
 

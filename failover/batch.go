@@ -326,7 +326,6 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 
 	// The worst of the failures is the call's.
 	var worst *ending
-	var refused []*walk
 	lost := 0
 	for i, w := range ws {
 		e := &endings[i]
@@ -334,8 +333,8 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 			continue
 		}
 		lost++
-		if e.health.Refusal {
-			refused = append(refused, w)
+		if ok == 0 {
+			w.refuse(t, p, e.health, e.a.Err)
 		}
 		if worst == nil || worse(e.health, worst.health) {
 			worst = e
@@ -345,9 +344,9 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	if lost > 0 {
 		d := worst.health
 		if ok > 0 {
-			d.Strike, d.Refusal = false, false
+			d.Strike = false
 		}
-		c.failed(ctx, t, p, lost, d, worst.a.Err, now, refused...)
+		c.failed(ctx, t, p, lost, d, worst.a.Err, now)
 	}
 	if ok > 0 {
 		c.succeeded(ctx, t, p, ok, now)
@@ -359,6 +358,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 		w.step = c.add(ctx, w, e.a, e.d)
 		w.harm = e.d.Strike || e.d.Rest
 		if w.step == taken {
+			c.blame(ctx, w, t, now)
 			w.result.Receipt = w.receipt(e.receipt, t)
 		}
 		w.turn(mayRetry && e.retry, e.wait)

@@ -21,8 +21,8 @@ type Config struct {
 	Decide func(err error) Decision
 	// Strikes is how many strikes in a row let a target rest. 0: 3.
 	Strikes int
-	// Refusals is how many different messages in a row a target may refuse, none
-	// being taken in between, before it rests: one refusal is the message's fault,
+	// Refusals is how many different messages in a row a target may refuse which
+	// another one then takes, before it rests: one refusal is the message's fault,
 	// a row of them the service's. Messages of one ID or of one content, to
 	// whomever, count once. [Decision].Refusal says what counts. 0: 5.
 	Refusals int

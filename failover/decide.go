@@ -22,7 +22,7 @@ type Decision struct {
 	RestFor time.Duration
 	// Refusal tells a no of the service to this message. It does not count against
 	// the target by itself, but [Config].Refusals of them do, of different
-	// messages in a row.
+	// messages in a row that another target took.
 	Refusal bool
 }
 

@@ -39,11 +39,13 @@
 // of the message, or a caller who gives up, says nothing: the next message
 // tries. So a bad message never takes a good service out.
 //
-// A refusal is the message's fault, but [Config].Refusals of them in a row, of
-// different messages and with none taken in between, are the service's: it rests
-// then. One message that is tried again and again, under the same ID or with the
-// same content, counts once. The probe afterwards lets it rest longer if yet
-// another message is refused.
+// A refusal is the message's fault until another target takes that message. Of
+// such refusals [Config].Refusals in a row, of different messages and with none
+// taken in between, are the service's fault: it rests then. One message that is
+// tried again and again, under the same ID or with the same content, counts once,
+// and only against the target that refused it first: a backup, which sees nothing
+// but what others refused, is not judged by that. The probe afterwards lets the
+// service rest longer if yet another message is refused.
 //
 // If no target may be tried because all rest or are being probed, the one that
 // wakes first is tried anyway, except those whose service named a time that lies

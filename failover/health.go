@@ -47,7 +47,7 @@ type Health struct {
 	// State says whether it is used.
 	State State
 	// Strikes is how many strikes in a row it has, and Refusals how many different
-	// messages in a row it refused.
+	// messages in a row it refused that another target took.
 	Strikes, Refusals int
 	// RestUntil is when its rest ends, or ended while the target is Probing. Zero
 	// if it is Well.
@@ -258,18 +258,17 @@ func (h *health) again(p permit, n int) bool {
 	return true
 }
 
-// fail ends an attempt in which n messages failed. D and err are the worst of it;
-// refused are the messages that count as refusals, if that is all.
-func (h *health) fail(p permit, n int, d Decision, err error, now time.Time, refused ...fingerprint) change {
+// fail ends an attempt in which n messages failed. D and err are the worst of it.
+func (h *health) fail(p permit, n int, d Decision, err error, now time.Time) change {
 	h.failed.Add(uint64(n))
-	if !d.Strike && !d.Rest && !p.probe && len(refused) == 0 {
+	if !d.Strike && !d.Rest && !p.probe {
 		return unchanged
 	}
 	h.mu.Lock()
 	defer h.touched()
 	h.releaseLocked(p)
 	if !d.Strike && !d.Rest {
-		return h.refuse(p, refused, err, now)
+		return unchanged
 	}
 	d.RestFor = min(d.RestFor, maxNamedRest)
 	if p.gen != h.gen || p.late {
@@ -296,24 +295,21 @@ func (h *health) fail(p permit, n int, d Decision, err error, now time.Time, ref
 	return cameToRest
 }
 
-// refuse notes messages that were refused, none being taken in the same attempt.
-func (h *health) refuse(p permit, refused []fingerprint, err error, now time.Time) change {
-	if p.gen != h.gen || p.late {
+// refuse notes that the attempt of p was a refusal of a message that another
+// target then took.
+func (h *health) refuse(p permit, f fingerprint, err error, now time.Time) change {
+	h.mu.Lock()
+	defer h.touched()
+	if p.gen != h.gen || p.late || slices.ContainsFunc(h.refusals, func(k fingerprint) bool { return k.id == f.id || k.content == f.content }) {
 		return unchanged
 	}
-	known := len(h.refusals)
-	for _, f := range refused {
-		if !slices.ContainsFunc(h.refusals, func(k fingerprint) bool { return k.id == f.id || k.content == f.content }) {
-			h.refusals = append(h.refusals, f)
-		}
-	}
-	if len(h.refusals) == known || len(h.refusals) < h.maxRefusals {
+	if h.refusals = append(h.refusals, f); len(h.refusals) < h.maxRefusals {
 		return unchanged
 	}
 	h.refusals = slices.Delete(h.refusals, 0, len(h.refusals)-h.maxRefusals)
 	h.lastErr = &mailer.Error{
 		Provider: h.name, Kind: mailer.KindUnavailable, NotSent: true,
-		Message: strconv.Itoa(h.maxRefusals) + " different messages refused in a row", Err: err,
+		Message: strconv.Itoa(h.maxRefusals) + " different messages refused in a row, and taken by others", Err: err,
 	}
 	h.lieDown(0, now)
 	return cameToRest

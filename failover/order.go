@@ -79,6 +79,7 @@ type walk struct {
 	tries     int           // again, at the last target
 	wait      time.Duration // before the next of them
 	harm      bool          // the last attempt spoke against its target
+	refused   refusal       // the first of this message, if nothing spoke for it before
 
 	// In a batch only:
 	result   *mailer.Result

@@ -58,7 +58,7 @@ func TestSystemicRefusals(t *testing.T) {
 				require.Greater(t, time.Until(h.RestUntil), 44*time.Second)
 				require.Equal(t, mailer.KindUnavailable, mailer.KindOf(h.LastError))
 				require.ErrorIs(t, h.LastError, kind)
-				require.ErrorContains(t, h.LastError, "a: service unavailable: 5 different messages refused in a row: a: "+kind.String())
+				require.ErrorContains(t, h.LastError, "a: service unavailable: 5 different messages refused in a row, and taken by others: a: "+kind.String())
 				require.Contains(t, out.String(), `msg="failover: target rests" provider=a kind="service unavailable"`)
 				require.Equal(t, 5, a.calls())
 				require.Equal(t, "b", sendEach(t, c, numbered(5)))
@@ -201,19 +201,45 @@ func TestSystemicRefusals(t *testing.T) {
 			require.Zero(t, c.Health()[0].Refusals)
 		})
 	})
-	t.Run("if all rest for it, the message is not said to be at fault", func(t *testing.T) {
+	t.Run("a message that nobody takes says nothing of anybody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := &service{name: "a"}
 			c := chainOf(t, failover.Config{}, a, failover.Target{Name: "b", Sender: a})
 			a.fails(refused(mailer.KindRejected))
-			for _, m := range row(0, 5) {
+			for _, m := range row(0, 20) {
 				_, err := c.Send(t.Context(), m)
 				require.Equal(t, mailer.KindRejected, mailer.KindOf(err))
 			}
-			_, err := c.Send(t.Context(), numbered(5))
-			require.Equal(t, mailer.KindUnavailable, mailer.KindOf(err))
-			require.True(t, mailer.NotSent(err))
-			require.Equal(t, 11, a.calls(), "the first to wake is tried anyway")
+			for _, h := range c.Health() {
+				require.Zero(t, h.Refusals)
+				require.Equal(t, failover.Well, h.State)
+			}
+		})
+	})
+	t.Run("who refuses it second is not to blame", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b, last := &service{name: "a"}, &service{name: "b"}, &service{name: "last"}
+			c := chainOf(t, failover.Config{}, a, b, last)
+			a.fails(refused(mailer.KindContent))
+			b.fails(refused(mailer.KindContent))
+			sendEach(t, c, row(0, 5)...)
+			require.Equal(t, failover.Resting, c.Health()[0].State)
+			require.Zero(t, c.Health()[1].Refusals)
+			sendEach(t, c, numbered(5)) // b is the first now
+			require.Equal(t, 1, c.Health()[1].Refusals)
+		})
+	})
+	t.Run("of a batch each message that another takes counts", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a, _ := pair(t, failover.Config{})
+			a.fails(refused(mailer.KindRejected))
+			for _, r := range c.SendBatch(t.Context(), row(0, 4)) {
+				require.NoError(t, r.Err)
+				require.Equal(t, "b", r.Receipt.Provider)
+			}
+			require.Equal(t, 4, c.Health()[0].Refusals)
+			require.NoError(t, c.SendBatch(t.Context(), row(4, 6))[0].Err)
+			require.Equal(t, failover.Resting, c.Health()[0].State)
 		})
 	})
 }
