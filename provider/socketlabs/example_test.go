@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/socketlabs"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func Example() {
@@ -45,4 +47,28 @@ func Example() {
 		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
 	}
 	// Output: socketlabs took it as confirm-8841
+}
+
+func ExampleNewWebhook() {
+	source, err := socketlabs.NewWebhook(socketlabs.WebhookConfig{ServerID: 12345, SecretKey: "a long secret"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := webhook.Handler(source, func(_ context.Context, events []webhook.Event) error {
+		for _, e := range events {
+			fmt.Println(e.Recipient, e.Type, e.Bounce, e.Reason)
+		}
+		return nil
+	})
+
+	// What SocketLabs would send.
+	r := httptest.NewRequest(http.MethodPost, "/socketlabs", strings.NewReader(`{"Type":"Failed","DateTime":"2026-03-04T10:11:13.0000000Z",`+
+		`"ServerId":12345,"SecretKey":"a long secret","Address":"ada@example.com","FailureType":"Permanent","FailureCode":2001}`))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// ada@example.com bounced hard mailbox
+	// 200 a long secret
 }
