@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/smtp2go"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func Example() {
@@ -43,4 +45,29 @@ func Example() {
 		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
 	}
 	// Output: smtp2go took it as 1u0SwL-B9zBpi9ffUq-JAB2
+}
+
+func ExampleNewWebhook() {
+	source, err := smtp2go.NewWebhook(smtp2go.WebhookConfig{Bearer: []string{"a-long-secret"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := webhook.Handler(source, func(_ context.Context, events []webhook.Event) error {
+		for _, e := range events {
+			fmt.Println(e.Recipient, e.Type, e.Bounce, e.Reason)
+		}
+		return nil
+	})
+
+	// What SMTP2GO would send.
+	r := httptest.NewRequest(http.MethodPost, "/smtp2go", strings.NewReader(
+		"event=bounce&bounce=hard&time=2026-03-04T10%3A11%3A13Z&rcpt=ada%40example.com&message=550+5.1.1+user+unknown"))
+	r.Header.Set("Authorization", "Bearer a-long-secret")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output:
+	// ada@example.com bounced hard mailbox
+	// 200
 }
