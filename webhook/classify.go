@@ -1,9 +1,12 @@
 package webhook
 
 import (
-	"regexp"
+	"slices"
 	"strings"
 )
+
+// maxAnswer is how much of an answer is read, in bytes.
+const maxAnswer = 512
 
 // Classify reads the answer of a receiving server ("550 5.1.1 no such user",
 // "smtp; 452 4.2.2 mailbox full") and says whether the bounce is for good, and
@@ -12,150 +15,144 @@ import (
 // last at the plain SMTP code.
 //
 // The costly mistake is a false [Hard]: a customer who never gets mail again. So
-// an address is Hard only if it or its domain does not exist, is disabled or is
-// malformed, or takes no mail; a refusal of the sender, of the content or of the pace is
-// [Soft], whatever its code. A text without anything that it knows is
+// an address is Hard only if it or its domain does not exist, is malformed or
+// disabled, or takes no mail. A refusal of the sender, of the content or of the
+// pace is [Soft], whatever its code. A text without anything that it knows is
 // [Undetermined] and [ReasonOther]; an empty one is [Undetermined] without a
-// reason.
+// reason. Of a long text only the beginning counts.
 //
 // Sources: RFC 3463, RFC 7505, the IANA registry of enhanced status codes, and
 // what Gmail, Yahoo, Microsoft and Apple publish of their answers (read 2026-11).
 func Classify(answer string) (Bounce, Reason) {
-	answer = strings.TrimSpace(answer[:min(len(answer), 2*MaxText)])
+	answer = strings.TrimSpace(answer)
 	if answer == "" {
 		return Undetermined, ""
 	}
-	text := strings.ToLower(answer)
-	basic, class, subject, detail := codes(text)
-	permanent := class == 5 || class == 0 && basic >= 500
-	temporary := class == 4 || class == 0 && basic >= 400 && basic < 500
+	text := strings.ToLower(answer[:min(len(answer), maxAnswer)])
+	c := readCodes(text)
+	// An address is not a word: "spam@example.com" may well not exist.
+	if strings.Contains(text, "@") {
+		text = strings.Join(slices.DeleteFunc(strings.Fields(text), func(w string) bool { return strings.Contains(w, "@") }), " ")
+	}
 
-	for _, w := range receivers {
-		if w.words.MatchString(text) {
-			return w.bounce, w.reason
+	bounce, reason, known := receiver(text, c)
+	if !known {
+		if 1 <= c.subject && c.subject <= 7 {
+			bounce, reason = enhanced(c, text)
+		} else {
+			bounce, reason = spoken(c, text)
 		}
 	}
-	if class == 0 || subject == 0 || subject > 7 { // no code, or one that says nothing
-		for _, w := range words {
-			if w.words.MatchString(text) {
-				return temper(w.bounce, temporary), w.reason
+	if bounce == Hard && (c.class == 4 || c.class == 0 && c.basic/100 == 4) {
+		bounce = Soft
+	}
+	return bounce, reason
+}
+
+// statusCodes are those of an answer, 0 for what it does not have: "550 5.1.1" is
+// basic 550, class 5, subject 1, detail 1.
+type statusCodes struct{ basic, class, subject, detail int }
+
+// readCodes looks for both codes near the beginning of an answer. Further back, a
+// number is something else.
+func readCodes(text string) (c statusCodes) {
+	text = text[:min(len(text), 200)]
+	for start := 0; start < len(text); start++ {
+		end := start
+		for end < len(text) && (text[end] == '.' || '0' <= text[end] && text[end] <= '9' || 'a' <= text[end] && text[end] <= 'z') {
+			end++
+		}
+		word := strings.TrimRight(text[start:end], ".")
+		start = end
+		if word == "" || strings.Trim(word, ".0123456789") != "" || !strings.ContainsRune("245", rune(word[0])) {
+			continue
+		}
+		parts := strings.Split(word, ".")
+		switch {
+		case len(parts) == 1 && len(word) == 3 && c.basic == 0 && word[1] <= '5':
+			c.basic = number(word)
+		case len(parts) == 3 && len(parts[0]) == 1 && c.class == 0:
+			subject, detail := number(parts[1]), number(parts[2])
+			if subject >= 0 && detail >= 0 {
+				c.class, c.subject, c.detail = number(parts[0]), subject, detail
 			}
 		}
-		return plain(basic)
 	}
-
-	bounce, reason := enhanced(subject, detail, permanent, text)
-	if bounce == Hard && blocking.MatchString(text) {
-		return Soft, ReasonBlocked // believe the words
-	}
-	return temper(bounce, temporary), reason
+	return c
 }
 
-// temper makes soft what the server calls temporary.
-func temper(b Bounce, temporary bool) Bounce {
-	if temporary && b == Hard {
-		return Soft
-	}
-	return b
-}
-
-// The code of SMTP stands at the beginning, or behind "smtp;" and the like. The
-// enhanced one stands behind it, or alone.
-var (
-	basicCode    = regexp.MustCompile(`(?:^|[^0-9.])([245][0-5][0-9])(?:$|[^0-9.])`)
-	enhancedCode = regexp.MustCompile(`(?:^|[^0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:$|[^0-9.]|\.(?:$|[^0-9]))`)
-)
-
-// codes reads both codes of an answer, 0 for what it does not have.
-func codes(text string) (basic, class, subject, detail int) {
-	head := text[:min(len(text), 64)] // further back, a number is something else
-	if m := basicCode.FindStringSubmatch(head); m != nil {
-		basic = number(m[1])
-	}
-	if m := enhancedCode.FindStringSubmatch(text[:min(len(text), 200)]); m != nil {
-		class, subject, detail = number(m[1]), number(m[2]), number(m[3])
-	}
-	return basic, class, subject, detail
-}
-
+// number reads one to three digits, and is -1 for anything else.
 func number(digits string) (n int) {
-	for _, d := range digits {
+	if len(digits) == 0 || len(digits) > 3 {
+		return -1
+	}
+	for _, d := range []byte(digits) {
 		n = 10*n + int(d-'0')
 	}
 	return n
 }
 
-type rule struct {
-	words  *regexp.Regexp
-	bounce Bounce
-	reason Reason
+func says(text string, words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
 }
 
-func is(bounce Bounce, reason Reason, words string) rule {
-	return rule{regexp.MustCompile(words), bounce, reason}
-}
-
-// receivers are answers whose codes say something else than they mean. They are
-// in lower case, and the first that fits decides.
-var receivers = []rule{
+// receiver knows answers whose codes say something else than they mean.
+func receiver(text string, c statusCodes) (_ Bounce, _ Reason, known bool) {
+	switch {
 	// Gmail: an address that gets too much mail at the moment, under 5.2.1.
-	is(Soft, ReasonThrottled, `receiving (?:e?mail|messages) (?:at a rate|too quickly)|receivingrate`),
+	case says(text, "mail at a rate", "messages at a rate", "mail too quickly", "messages too quickly", "receivingrate"):
+		return Soft, ReasonThrottled, true
 	// Gmail: full and abandoned, under 5.2.2.
-	is(Soft, ReasonQuota, `out of storage space|overquota`),
+	case says(text, "out of storage space", "overquota"):
+		return Soft, ReasonQuota, true
 	// Apple's relay: this From is not registered there, under 5.1.1.
-	is(Soft, ReasonBlocked, `unauthorized sender`),
-	// Microsoft: mostly an unknown user, and sometimes not.
-	is(Soft, ReasonMailbox, `5\.(?:4\.1|1\.4)\b.*recipient address rejected: access denied`),
+	case says(text, "unauthorized sender"):
+		return Soft, ReasonBlocked, true
+	// Microsoft: mostly an unknown user, and sometimes not, under 5.4.1 and 5.1.4.
+	case c.class == 5 && (c.subject == 4 && c.detail == 1 || c.subject == 1 && c.detail == 4) && says(text, "access denied"):
+		return Soft, ReasonMailbox, true
 	// Lists of blocked addresses, and the codes for them at Microsoft.
-	is(Soft, ReasonBlocked, `spamhaus|spamcop|barracuda|proofpoint|cloudmark|\b(?:dns|r)bl\b|block ?list|blacklist|banned sender|\bs31(?:40|50)\b|\b(?:sc|ou|dy)-00[1-4]\b|client host .*blocked`),
+	case says(text, "spamhaus", "spamcop", "barracuda", "proofpoint", "cloudmark", "dnsbl", "blocklist", "block list",
+		"blacklist", "banned sender", "s3140", "s3150", " sc-00", " ou-00", " dy-00"),
+		says(text, "client host") && says(text, "blocked"):
+		return Soft, ReasonBlocked, true
 	// Microsoft and Yahoo: slow down.
-	is(Soft, ReasonThrottled, `\brp-00[1-3]\b|\(s77719|\[tss?[0-9]{2}\]|4\.7\.(?:[56][0-9]{2})\b.*(?:busy|throttl)`),
-	// Greylisting.
-	is(Soft, ReasonThrottled, `gr[ea]y-?list`),
+	case says(text, " rp-00", "(s77719", "[ts0", "[ts1", "[tss"),
+		c.class == 4 && c.subject == 7 && 500 <= c.detail && c.detail <= 699:
+		return Soft, ReasonThrottled, true
+	case says(text, "greylist", "graylist", "grey-list", "gray-list", "grey list"):
+		return Soft, ReasonThrottled, true
 	// Yahoo and Gmail: taken for spam.
-	is(Soft, ReasonSpam, `\[ph[0-9]{2}\]|likely (?:unsolicited|suspicious)|message content rejected`),
+	case says(text, "[ph", "likely unsolicited", "likely suspicious", "message content rejected"):
+		return Soft, ReasonSpam, true
 	// Yahoo: no such mailbox, without a code.
-	is(Hard, ReasonMailbox, `delivery error: dd |mailbox is disabled \(554\.30\)`),
-}
-
-// blocking are words beside a code for "no such mailbox" that speak of us instead.
-var blocking = regexp.MustCompile(`\bspam|blocked|reputation|dmarc|\bpolicy|\bspf\b|dkim|poor|access denied|not authori[sz]ed|rate limit`)
-
-// words tell what an answer without an enhanced code means.
-var words = []rule{
-	is(Soft, ReasonQuota, `mailbox (?:is )?full|(?:over|exceed\w*|out of) (?:\w+ ){0,2}(?:quota|storage)|quota (?:is )?exceeded|insufficient (?:system )?storage|full mailbox`),
-	is(Soft, ReasonThrottled, `too many (?:connections|messages|recipients|concurrent)|rate limit|throttl|try (?:again )?later|try again|temporarily deferred|please retry|slow down`),
-	is(Soft, ReasonBlocked, `blocked|reputation|dmarc|\bspf\b|dkim|sender (?:address )?rejected|relay(?:ing)? (?:access )?(?:denied|not)|unable to relay|policy|not authori[sz]ed`),
-	is(Soft, ReasonSpam, `\bspam|unsolicited|\bvirus|junk`),
-	is(Soft, ReasonSize, `(?:message|size|mail) (?:\w+ ){0,3}(?:too (?:large|big)|exceed\w*)|too large`),
-	is(Hard, ReasonMailbox, `(?:no such|unknown|invalid|unrouteable|nonexistent|non-existent|inactive|disabled|bad) (?:\w+ )?(?:user|recipient|mailbox|address|account|domain|destination)|(?:user|recipient|mailbox|address|account|host|domain)(?: address)?(?: \S+@\S+)? (?:is )?(?:unknown|not found|unavailable for good|disabled|inactive|invalid|does ?n[o']t exist|does not exist|not exist)|(?:doesn't|does not|doesnt) (?:exist|have an? \S+ account)|no (?:mailbox|account) (?:here|by that name|with)|not a (?:known|valid) (?:user|recipient|mailbox)|no longer (?:valid|available|in use)|user unknown|recipient not found`),
-	is(Soft, ReasonNetwork, `timed? ?-?out|connection (?:refused|reset|lost|closed|terminated)|could not (?:connect|resolve)|no route to host|\bdns\b|network|unreachable|expired|no mx`),
+	case says(text, "delivery error: dd ", "mailbox is disabled (554.30)"):
+		return Hard, ReasonMailbox, true
+	}
+	return "", "", false
 }
 
 // enhanced tells what an enhanced status code means.
-func enhanced(subject, detail int, permanent bool, text string) (Bounce, Reason) {
-	switch subject {
+func enhanced(c statusCodes, text string) (Bounce, Reason) {
+	switch c.subject {
 	case 1: // addressing
-		switch detail {
+		switch c.detail {
 		case 1, 2, 3, 6, 10:
-			return Hard, ReasonMailbox
-		case 7, 8:
-			return Soft, ReasonBlocked // it is the sender's address
+			return unlessUs(text)
+		case 7, 8: // of the sender's address
+			return Soft, ReasonBlocked
 		}
 	case 2: // mailbox
-		switch detail {
+		switch c.detail {
 		case 1:
-			return Hard, ReasonMailbox
+			return unlessUs(text)
 		case 2:
 			return Soft, ReasonQuota
 		case 3:
 			return Soft, ReasonSize
 		}
-		if !permanent {
-			return Soft, ReasonOther
-		}
 	case 3: // mail system
-		if detail == 4 {
+		if c.detail == 4 {
 			return Soft, ReasonSize
 		}
 		return Soft, ReasonNetwork
@@ -167,33 +164,73 @@ func enhanced(subject, detail int, permanent bool, text string) (Bounce, Reason)
 		return Soft, ReasonOther
 	case 7: // security and policy
 		switch {
-		case detail == 17 || detail == 18: // the mailbox or the domain changed hands
+		case c.detail == 17 || c.detail == 18: // the mailbox or the domain changed hands
 			return Hard, ReasonMailbox
-		case detail == 28 && !strings.Contains(text, "spam"),
-			strings.Contains(text, "rate limit"), strings.Contains(text, "throttl"), strings.Contains(text, "too many"):
+		case c.detail == 28, says(text, "rate limit", "throttl", "too many"):
 			return Soft, ReasonThrottled
-		case spam.MatchString(text):
+		case says(text, "spam", "unsolicited", "virus", "content", "junk", "malware", "phish"):
 			return Soft, ReasonSpam
 		}
 		return Soft, ReasonBlocked
 	}
-	if permanent {
-		return Undetermined, ReasonOther
+	if c.class == 4 {
+		return Soft, ReasonOther
 	}
-	return Soft, ReasonOther
+	return Undetermined, ReasonOther
 }
 
-var spam = regexp.MustCompile(`\bspam|unsolicited|\bvirus|content|junk|malware|phish`)
+// unlessUs is what a code for "no such mailbox" means, unless the words beside it
+// speak of us.
+func unlessUs(text string) (Bounce, Reason) {
+	if says(text, "spam", "blocked", "reputation", "dmarc", "policy", "spf", "dkim", "access denied", "not authori", "rate limit") {
+		return Soft, ReasonBlocked
+	}
+	return Hard, ReasonMailbox
+}
 
-// plain tells what an SMTP code means that has no other company.
-func plain(code int) (Bounce, Reason) {
+// spoken tells what an answer without an enhanced code means, by its words, or by
+// its plain code.
+func spoken(c statusCodes, text string) (Bounce, Reason) {
 	switch {
-	case code == 552 || code == 452:
+	case says(text, "mailbox full", "mailbox is full", "full mailbox", "over quota", "quota exceeded", "exceeded quota",
+		"exceeded storage", "exceeds quota", "quota is exceeded", "over its quota", "insufficient storage", "insufficient system storage"):
 		return Soft, ReasonQuota
-	case code == 421 || code == 450 || code == 451:
+	case says(text, "too many", "rate limit", "throttl", "try again", "try later", "temporarily deferred", "retry", "slow down"):
 		return Soft, ReasonThrottled
-	case code >= 400 && code < 500:
+	case says(text, "blocked", "reputation", "dmarc", "spf", "dkim", "sender", "relay denied", "relaying", "relay access", "unable to relay", "relay not", "policy", "not authori"):
+		return Soft, ReasonBlocked
+	case says(text, "spam", "unsolicited", "virus", "junk"):
+		return Soft, ReasonSpam
+	case says(text, "too large", "too big", "size exceed", "exceeds size", "exceeds the maximum", "exceeds maximum"):
+		return Soft, ReasonSize
+	case says(text, nobody...):
+		return Hard, ReasonMailbox
+	case says(text, "timed out", "timeout", "time-out", "connection refused", "connection reset", "connection lost",
+		"connection closed", "could not connect", "could not resolve", "no route to host", "network", "unreachable", "expired"):
+		return Soft, ReasonNetwork
+	case c.basic == 552 || c.basic == 452:
+		return Soft, ReasonQuota
+	case c.basic == 421 || c.basic == 450 || c.basic == 451:
+		return Soft, ReasonThrottled
+	case c.class == 4 || c.basic/100 == 4:
 		return Soft, ReasonOther
 	}
 	return Undetermined, ReasonOther // 550 too is said of the sender and of the content
 }
+
+// nobody are the ways to say that there is no such mailbox.
+var nobody = func() []string {
+	list := []string{
+		"doesn't have an", "does not have an", "no longer valid", "no longer available", "no longer in use",
+		"not a known user", "not a valid user", "not a valid recipient", "not a valid mailbox", "no mailbox", "no account",
+	}
+	for _, noun := range []string{"user", "recipient", "mailbox", "address", "account", "domain", "destination"} {
+		for _, before := range []string{"no such ", "unknown ", "invalid ", "unrouteable ", "nonexistent ", "non-existent ", "inactive ", "bad "} {
+			list = append(list, before+noun)
+		}
+		for _, behind := range []string{"unknown", "not found", "disabled", "inactive", "invalid", "does not exist", "doesn't exist", "not exist"} {
+			list = append(list, noun+" "+behind, noun+" is "+behind)
+		}
+	}
+	return list
+}()
