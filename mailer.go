@@ -78,6 +78,14 @@ type Checker interface {
 	Check(m Message) error
 }
 
+// DropReporter tells without any I/O what a service would leave out of a message.
+type DropReporter interface {
+	// Dropped returns the reporting fields that the service cannot carry, as
+	// [Receipt].Dropped would name them if it took m. Nil: it carries all, or
+	// cannot take m, which is for [Checker] to say.
+	Dropped(m Message) []string
+}
+
 // QuotaReporter tells what is left of an account's credits.
 type QuotaReporter interface {
 	// Quota asks the service. The error kinds are those of Send.
@@ -107,8 +115,9 @@ type Verifier interface {
 // As finds the first Sender of type T in s and in what it wraps. A wrapper lets
 // itself be looked through by a method Unwrap() Sender.
 //
-// Use it for powers that only ask ([Checker], [QuotaReporter], [Verifier]). To
-// send, use what the outermost Sender offers, or its wrappers are bypassed.
+// Use it for powers that only ask ([Checker], [DropReporter], [QuotaReporter],
+// [Verifier]). To send, use what the outermost Sender offers, or its wrappers are
+// bypassed.
 func As[T any](s Sender) (T, bool) {
 	for s != nil {
 		if t, ok := s.(T); ok {

@@ -48,6 +48,7 @@ var (
 	_ mailer.BatchSender   = (*Provider)(nil)
 	_ mailer.Provider      = (*Provider)(nil)
 	_ mailer.Checker       = (*Provider)(nil)
+	_ mailer.DropReporter  = (*Provider)(nil)
 	_ mailer.QuotaReporter = (*Provider)(nil)
 	_ mailer.Verifier      = (*Provider)(nil)
 )
@@ -89,6 +90,16 @@ func (p *Provider) Name() string { return provider }
 func (p *Provider) Check(m mailer.Message) error {
 	_, err := p.request(m)
 	return err
+}
+
+// Dropped returns what [mailer.Receipt].Dropped would name if m were sent, nil if
+// Check refuses it. It does no I/O.
+func (p *Provider) Dropped(m mailer.Message) []string {
+	r, err := p.request(m)
+	if err != nil {
+		return nil
+	}
+	return r.dropped
 }
 
 // Send hands m over in one call. Nil: Elastic Email took it, to send it now, or later

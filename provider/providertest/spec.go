@@ -333,6 +333,9 @@ func (s *suite) testMessages(t *testing.T) {
 			request := s.only(t, service)
 			s.sameID(t, receipt, request)
 			require.ElementsMatch(t, s.Dropped[c.Name], receipt.Dropped, "Receipt.Dropped")
+			if d, ok := mailer.As[mailer.DropReporter](p); ok {
+				require.ElementsMatch(t, receipt.Dropped, d.Dropped(c.Message), "Dropped says another thing than the receipt")
+			}
 			require.Empty(t, receipt.Rejected, "Receipt.Rejected")
 			s.says(t, request, c.Message, receipt)
 

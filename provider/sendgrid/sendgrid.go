@@ -45,8 +45,9 @@ type Provider struct {
 }
 
 var (
-	_ mailer.Provider = (*Provider)(nil)
-	_ mailer.Checker  = (*Provider)(nil)
+	_ mailer.Provider     = (*Provider)(nil)
+	_ mailer.Checker      = (*Provider)(nil)
+	_ mailer.DropReporter = (*Provider)(nil)
 )
 
 // New returns a Provider, or an error that names the field at fault. It makes no
@@ -80,6 +81,16 @@ func (p *Provider) Name() string { return provider }
 func (p *Provider) Check(m mailer.Message) error {
 	_, err := p.request(m, time.Now())
 	return err
+}
+
+// Dropped returns what [mailer.Receipt].Dropped would name if m were sent, nil if
+// Check refuses it. It does no I/O.
+func (p *Provider) Dropped(m mailer.Message) []string {
+	r, err := p.request(m, time.Now())
+	if err != nil {
+		return nil
+	}
+	return r.dropped
 }
 
 // Send hands m over in one call. Nil: SendGrid took it, for every recipient. Who

@@ -94,9 +94,10 @@ type Provider struct {
 }
 
 var (
-	_ mailer.Provider = (*Provider)(nil)
-	_ mailer.Checker  = (*Provider)(nil)
-	_ mailer.Verifier = (*Provider)(nil)
+	_ mailer.Provider     = (*Provider)(nil)
+	_ mailer.Checker      = (*Provider)(nil)
+	_ mailer.DropReporter = (*Provider)(nil)
+	_ mailer.Verifier     = (*Provider)(nil)
 )
 
 // New returns a Provider, or an error that names the field at fault. It makes no
@@ -211,6 +212,16 @@ func (p *Provider) Name() string { return provider }
 func (p *Provider) Check(m mailer.Message) error {
 	_, err := p.prepare(m)
 	return err
+}
+
+// Dropped returns what [mailer.Receipt].Dropped would name if m were sent, nil if
+// Check refuses it. It does no I/O.
+func (p *Provider) Dropped(m mailer.Message) []string {
+	r, err := p.prepare(m)
+	if err != nil {
+		return nil
+	}
+	return r.dropped
 }
 
 // Send hands m over to the server. Nil: the server took it, for every recipient but

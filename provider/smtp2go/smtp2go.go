@@ -50,6 +50,7 @@ type Provider struct {
 var (
 	_ mailer.Provider      = (*Provider)(nil)
 	_ mailer.Checker       = (*Provider)(nil)
+	_ mailer.DropReporter  = (*Provider)(nil)
 	_ mailer.QuotaReporter = (*Provider)(nil)
 	_ mailer.Verifier      = (*Provider)(nil)
 )
@@ -91,6 +92,16 @@ func (p *Provider) Name() string { return provider }
 func (p *Provider) Check(m mailer.Message) error {
 	_, err := p.request(m)
 	return err
+}
+
+// Dropped returns what [mailer.Receipt].Dropped would name if m were sent, nil if
+// Check refuses it. It does no I/O.
+func (p *Provider) Dropped(m mailer.Message) []string {
+	r, err := p.request(m)
+	if err != nil {
+		return nil
+	}
+	return r.dropped
 }
 
 // Send hands m over in one call. Nil: SMTP2GO took it, to send it now, or later with

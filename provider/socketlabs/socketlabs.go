@@ -56,10 +56,11 @@ type Provider struct {
 }
 
 var (
-	_ mailer.BatchSender = (*Provider)(nil)
-	_ mailer.Provider    = (*Provider)(nil)
-	_ mailer.Checker     = (*Provider)(nil)
-	_ mailer.Verifier    = (*Provider)(nil)
+	_ mailer.BatchSender  = (*Provider)(nil)
+	_ mailer.Provider     = (*Provider)(nil)
+	_ mailer.Checker      = (*Provider)(nil)
+	_ mailer.DropReporter = (*Provider)(nil)
+	_ mailer.Verifier     = (*Provider)(nil)
 )
 
 // New returns a Provider, or an error that names the field at fault. It makes no
@@ -110,6 +111,16 @@ func (p *Provider) Name() string { return provider }
 func (p *Provider) Check(m mailer.Message) error {
 	_, err := p.request(m)
 	return err
+}
+
+// Dropped returns what [mailer.Receipt].Dropped would name if m were sent, nil if
+// Check refuses it. It does no I/O.
+func (p *Provider) Dropped(m mailer.Message) []string {
+	r, err := p.request(m)
+	if err != nil {
+		return nil
+	}
+	return r.dropped
 }
 
 // Send hands m over in one call. Nil: SocketLabs took it, for every recipient but
