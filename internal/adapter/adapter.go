@@ -4,10 +4,13 @@
 package adapter
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
+	"mime"
 	"net/url"
 	"slices"
 	"strconv"
@@ -109,6 +112,41 @@ func Size(provider string, m *mailer.Message, size, limit int) error {
 		field = "HTML"
 	}
 	return TooLarge(provider, field, limit, "bytes in all")
+}
+
+// MediaType returns a file's type without parameters, for a service that has no place
+// for them. The charset may go if it is UTF-8 or ASCII, which is what text without
+// the word is taken for. Another charset says how to read the file, and another
+// parameter, such as the method of an invitation, what it is: there is an error then.
+func MediaType(s string) (string, error) {
+	typ, rest, found := strings.Cut(s, ";")
+	if !found {
+		return cmp.Or(s, "application/octet-stream"), nil
+	}
+	_, params, err := mime.ParseMediaType("x/x;" + rest)
+	if charset := strings.ToLower(params["charset"]); charset == "utf-8" || charset == "us-ascii" {
+		delete(params, "charset")
+	}
+	if err != nil || len(params) > 0 {
+		return "", errors.New("the service takes no parameters but a charset of UTF-8")
+	}
+	return strings.TrimSpace(typ), nil
+}
+
+// MediaTypes refuses a message with a file that has no [MediaType] as
+// [mailer.KindUnsupported].
+func MediaTypes(provider string, m *mailer.Message) error {
+	for i, a := range m.Attachments {
+		if _, err := MediaType(a.ContentType); err != nil {
+			return Unsupported(provider, Index("Attachments", i)+".ContentType", err.Error())
+		}
+	}
+	return nil
+}
+
+// SameFile says whether two files are the same, byte for byte.
+func SameFile(a, b mailer.Attachment) bool {
+	return a.Name == b.Name && a.ContentType == b.ContentType && a.ContentID == b.ContentID && bytes.Equal(a.Content, b.Content)
 }
 
 // Headers refuses a message with one of a service's reserved header fields as

@@ -105,6 +105,47 @@ func TestSize(t *testing.T) {
 	require.Equal(t, 4+8, Base64Size(m))
 }
 
+func TestMediaType(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                              "application/octet-stream",
+		"text/plain":                    "text/plain",
+		"text/plain ;CHARSET=\"utf-8\"": "text/plain",
+		"text/csv; charset=US-ASCII":    "text/csv",
+		// No word for these is left.
+		"text/plain; charset=iso-8859-1":           "",
+		"text/plain; charset=":                     "",
+		"text/calendar; method=REQUEST":            "",
+		"text/plain; charset=utf-8; format=flowed": "",
+	} {
+		t.Run("the type "+given, func(t *testing.T) {
+			got, err := MediaType(given)
+			require.Equal(t, want == "", err != nil)
+			require.Equal(t, want, got)
+			m := &mailer.Message{Attachments: []mailer.Attachment{{}, {ContentType: given}}}
+			if want != "" {
+				require.NoError(t, MediaTypes("acme", m))
+				return
+			}
+			requireError(t, MediaTypes("acme", m), "acme", mailer.KindUnsupported, "Attachments[1].ContentType")
+		})
+	}
+}
+
+func TestSameFile(t *testing.T) {
+	a := mailer.Attachment{Name: "a", ContentType: "b", ContentID: "c", Content: []byte("d")}
+	same := a
+	same.Content = []byte("d")
+	require.True(t, SameFile(a, same))
+	for name, change := range map[string]func(b *mailer.Attachment){
+		"name": func(b *mailer.Attachment) { b.Name = "x" }, "type": func(b *mailer.Attachment) { b.ContentType = "x" },
+		"content id": func(b *mailer.Attachment) { b.ContentID = "x" }, "content": func(b *mailer.Attachment) { b.Content = []byte("x") },
+	} {
+		b := a
+		change(&b)
+		require.False(t, SameFile(a, b), name)
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	m := &mailer.Message{Headers: map[string]string{"X-B": "", "X-ACME": "", "X-Acme-2": ""}}
 	require.NoError(t, Headers("acme", m, []string{"x-c"}))

@@ -15,8 +15,8 @@
 //     Any other is named in the receipt. So is tracking switched on for a
 //     message without HTML, where there is nothing to track.
 //   - The id of a template is a number.
-//   - The type of a file has no parameters: a charset is left out, any other
-//     parameter is [mailer.KindUnsupported].
+//   - The type of a file has no parameters: a charset of UTF-8 or ASCII is left
+//     out, another charset or parameter is [mailer.KindUnsupported].
 //
 // The message's ID travels as CustomID, which comes back in every event. The
 // Message-ID header is Mailjet's own. Mailjet gives each recipient an id: see

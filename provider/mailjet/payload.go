@@ -1,7 +1,6 @@
 package mailjet
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/mailjet/mailjet-apiv3-go/v4"
@@ -94,17 +93,13 @@ func share(rs []*request) sharing {
 	for _, r := range rs[1:] {
 		s.text = s.text && r.info.TextPart == first.info.TextPart
 		s.html = s.html && r.info.HTMLPart == first.info.HTMLPart
-		s.files = s.files && slices.EqualFunc(r.message.Attachments, first.message.Attachments, sameFile)
+		s.files = s.files && slices.EqualFunc(r.message.Attachments, first.message.Attachments, adapter.SameFile)
 	}
 	return s
 }
 
-func sameFile(a, b mailer.Attachment) bool {
-	return a.Name == b.Name && a.ContentType == b.ContentType && a.ContentID == b.ContentID && bytes.Equal(a.Content, b.Content)
-}
-
-// attach adds the files to a message without any, their contents as placeholders which files replaces with
-// base64. Their types were checked before.
+// attach adds the files to a message without any, their contents as placeholders
+// which files replaces with base64. Their types were checked before.
 func attach(m *message, as []mailer.Attachment, files *httpapi.Files) {
 	if len(as) == 0 {
 		return
@@ -112,7 +107,7 @@ func attach(m *message, as []mailer.Attachment, files *httpapi.Files) {
 	var plain mailjet.AttachmentsV31
 	var inlined mailjet.InlinedAttachmentsV31
 	for _, a := range as {
-		typ, _ := mediaType(a.ContentType)
+		typ, _ := adapter.MediaType(a.ContentType)
 		file := mailjet.AttachmentV31{ContentType: typ, Filename: a.Name, Base64Content: files.Add(a.Content)}
 		if a.ContentID == "" {
 			plain = append(plain, file)

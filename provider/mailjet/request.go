@@ -2,8 +2,6 @@ package mailjet
 
 import (
 	"cmp"
-	"errors"
-	"mime"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -171,11 +169,11 @@ func check(m *mailer.Message, x Extra) error {
 	case utf8.RuneCountInString(x.URLTags) > MaxURLTags:
 		return adapter.TooLarge(provider, "mailjet.Extra.URLTags", MaxURLTags, "characters")
 	}
+	if err := adapter.MediaTypes(provider, m); err != nil {
+		return err
+	}
 	size := 0
 	for i, a := range m.Attachments {
-		if _, err := mediaType(a.ContentType); err != nil {
-			return adapter.Unsupported(provider, adapter.Index("Attachments", i)+".ContentType", err.Error())
-		}
 		if len(a.Content) == 0 {
 			return adapter.Unsupported(provider, adapter.Index("Attachments", i)+".Content", "Mailjet takes no empty file")
 		}
@@ -250,21 +248,4 @@ func isCampaign(tag string) bool {
 	return len(tag) <= maxCampaign && !strings.ContainsFunc(tag, func(r rune) bool {
 		return (r < 'a' || 'z' < r) && (r < 'A' || 'Z' < r) && (r < '0' || '9' < r) && r != ' ' && r != '-' && r != '_'
 	})
-}
-
-// mediaType returns a file's type without parameters. Mailjet adds a charset to
-// text itself, UTF-8, even beside one that is there. A charset may go, since the
-// bytes stay as they are; another parameter, such as the method of an invitation,
-// says what the file is.
-func mediaType(s string) (string, error) {
-	typ, rest, found := strings.Cut(s, ";")
-	if !found {
-		return cmp.Or(s, "application/octet-stream"), nil
-	}
-	_, params, err := mime.ParseMediaType("x/x;" + rest)
-	delete(params, "charset")
-	if err != nil || len(params) > 0 {
-		return "", errors.New("Mailjet takes no parameters but charset")
-	}
-	return strings.TrimSpace(typ), nil
 }

@@ -425,18 +425,4 @@ func TestRequestDetails(t *testing.T) {
 			require.Contains(t, []mailer.Kind{mailer.KindInvalid, mailer.KindUnsupported}, mailer.KindOf(err), "%v", err)
 		})
 	}
-	for given, want := range map[string]string{
-		"":                               "application/octet-stream",
-		"text/plain":                     "text/plain",
-		"text/plain; charset=iso-8859-1": "text/plain",
-		"text/plain ;CHARSET=\"utf-8\"":  "text/plain",
-		"text/calendar; method=REQUEST":  "",
-		"text/plain; charset=utf-8; format=flowed": "",
-	} {
-		t.Run("the file type "+given, func(t *testing.T) {
-			got, err := mediaType(given)
-			require.Equal(t, want == "", err != nil)
-			require.Equal(t, want, got)
-		})
-	}
 }

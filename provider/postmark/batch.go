@@ -135,7 +135,7 @@ func (p *Provider) sendCall(ctx context.Context, c call, results []mailer.Result
 func split(resp *httpapi.Response, items []item) (own [][]byte, list bool) {
 	list = bytes.HasPrefix(bytes.TrimSpace(resp.Body), []byte("["))
 	adapter.Elements(resp.Body, func(value []byte) { own = append(own, value) })
-	if resp.Status != http.StatusOK || resp.Err != nil || len(own) != len(items) {
+	if resp.Status != http.StatusOK || len(own) != len(items) {
 		return nil, list
 	}
 	for i, it := range items {

@@ -198,10 +198,12 @@ func TestBatchKeepsCallsSmall(t *testing.T) {
 	t.Run("but a large message goes by itself", func(t *testing.T) {
 		s := &batchService{}
 		p, ms := s.provider(t), many(3)
-		ms[1].Attachments = []mailer.Attachment{{Name: "a.bin"}}
-		r, err := p.request(ms[1])
-		require.NoError(t, err)
-		ms[1].Attachments[0].Content = make([]byte, (MaxSize-r.body.Size())/4*3)
+		for i := range 2 {
+			ms[i].Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, 7<<20)}}
+			r, err := p.request(ms[i])
+			require.NoError(t, err)
+			ms[i].Text += strings.Repeat("x", int(MaxSize-r.body.Size()))
+		}
 		requireOwn(t, ms, p.SendBatch(t.Context(), ms))
 		require.Equal(t, []int{1, 1, 1}, s.lens("/email/batch"))
 	})

@@ -1,5 +1,5 @@
 // Package postmark sends through Postmark's HTTP API. Each message is one POST
-// to /email, or to /email/withTemplate.
+// to /email, or to /email/withTemplate; SendBatch puts up to 500 into one.
 //
 // A [Provider] needs a server token, and a From address that is confirmed as a
 // sender signature or stands on a verified domain. With the token

@@ -98,7 +98,7 @@ func BenchmarkEncode(b *testing.B) {
 	b.Run("by hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			encode(v3, 6000)
+			write(v3, 6000)
 		}
 	})
 	b.Run("encoding/json", func(b *testing.B) {

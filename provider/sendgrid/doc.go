@@ -1,5 +1,6 @@
 // Package sendgrid sends through SendGrid's v3 API. Each message is one POST to
-// /v3/mail/send, with all its recipients in one personalization.
+// /v3/mail/send, with all its recipients in one personalization; SendBatch puts
+// messages with the same text into one POST, each in a personalization of its own.
 //
 // A [Provider] needs an API key with the scope "mail.send", and a From address
 // that is a verified sender identity. With [Extra].Sandbox SendGrid checks the
@@ -9,8 +10,8 @@
 //
 //   - SendAt more than 72 hours ahead is [mailer.KindUnsupported].
 //   - One recipient in To, and a Subject or a Template, are needed.
-//   - The type of a file has no parameters: a charset is left out, any other
-//     parameter is [mailer.KindUnsupported].
+//   - The type of a file has no parameters: a charset of UTF-8 or ASCII is left
+//     out, another charset or parameter is [mailer.KindUnsupported].
 //   - A legacy template (its id does not begin with "d-") takes strings only.
 //   - Of the tags the first ten go, if they are ASCII; the others are named in
 //     the receipt.

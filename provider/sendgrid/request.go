@@ -3,7 +3,6 @@ package sendgrid
 import (
 	"cmp"
 	"errors"
-	"mime"
 	"slices"
 	"strings"
 	"time"
@@ -61,15 +60,34 @@ type Extra struct {
 // ForProvider returns "sendgrid".
 func (Extra) ForProvider() string { return provider }
 
-// request is what Send says to SendGrid.
+// request is a message in SendGrid's words.
 type request struct {
 	message mailer.Message // as it goes out
-	body    httpapi.Body
-	sandbox bool
+	payload *payload       // without the files
+	extra   Extra
 	dropped []string
+	at      int // its place in a batch
 }
 
-// request turns m into SendGrid's words, or says why that cannot be done.
+// encode turns m into SendGrid's words, or says why that cannot be done.
+func (p *Provider) encode(m mailer.Message, now time.Time) (request, httpapi.Body, error) {
+	r, err := p.request(m, now)
+	if err != nil {
+		return request{}, httpapi.Body{}, err
+	}
+	body, err := encode(&r)
+	if err == nil {
+		err = r.fits(body)
+	}
+	return r, body, err
+}
+
+// fits refuses a body of just r that is too large.
+func (r *request) fits(body httpapi.Body) error {
+	return adapter.Size(provider, &r.message, int(body.Size()), MaxSize)
+}
+
+// request does what encode does, but for the files and the size.
 func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 	m, err := adapter.Prepare(provider, m, false)
 	if err != nil {
@@ -99,20 +117,8 @@ func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 			return request{}, err
 		}
 	}
-	r := request{message: m, sandbox: x.Sandbox}
+	r := request{message: m, payload: v3, extra: x}
 	v3.Categories, v3.CustomArgs, r.dropped = reporting(&m)
-	var files httpapi.Files
-	if err := attach(&v3.SGMailV3, m.Attachments, &files); err != nil {
-		return request{}, err
-	}
-	b, err := encode(&v3.SGMailV3, 1024+(len(m.Text)+len(m.HTML))*9/8)
-	if err != nil {
-		return request{}, adapter.Invalid("Template.Data", err)
-	}
-	r.body = files.Body(b)
-	if err := adapter.Size(provider, &m, int(r.body.Size()), MaxSize); err != nil {
-		return request{}, err
-	}
 	return r, nil
 }
 
@@ -136,6 +142,9 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 		return adapter.Unsupported(provider, "Subject", "SendGrid needs a subject")
 	case m.SendAt.Sub(now) > MaxDelay:
 		return adapter.Unsupported(provider, "SendAt", "SendGrid takes no more than 72 hours")
+	}
+	if err := adapter.MediaTypes(provider, m); err != nil {
+		return err
 	}
 	return adapter.Recipients(provider, m, MaxRecipients)
 }
@@ -232,39 +241,4 @@ func tracking(t mailer.Tracking) *mail.TrackingSettings {
 		s.ClickTracking = &mail.ClickTrackingSetting{Enable: &on, EnableText: &on}
 	}
 	return s
-}
-
-// attach adds the files, their contents as placeholders which files replaces with
-// base64.
-func attach(v3 *mail.SGMailV3, as []mailer.Attachment, files *httpapi.Files) error {
-	for i, a := range as {
-		typ, err := mediaType(a.ContentType)
-		if err != nil {
-			return adapter.Unsupported(provider, adapter.Index("Attachments", i)+".ContentType", err.Error())
-		}
-		disposition := "attachment"
-		if a.ContentID != "" {
-			disposition = "inline"
-		}
-		v3.Attachments = append(v3.Attachments, &mail.Attachment{
-			Content: files.Add(a.Content), Type: typ, Filename: a.Name, Disposition: disposition, ContentID: a.ContentID,
-		})
-	}
-	return nil
-}
-
-// mediaType returns a file's type without parameters, for which SendGrid has no
-// place. A charset may go, since the bytes stay as they are; another one, such as
-// the method of an invitation, says what the file is.
-func mediaType(s string) (string, error) {
-	typ, rest, found := strings.Cut(s, ";")
-	if !found {
-		return cmp.Or(s, "application/octet-stream"), nil
-	}
-	_, params, err := mime.ParseMediaType("x/x;" + rest)
-	delete(params, "charset")
-	if err != nil || len(params) > 0 {
-		return "", errors.New("SendGrid takes no parameters but charset")
-	}
-	return strings.TrimSpace(typ), nil
 }

@@ -44,7 +44,7 @@ var recipientField = regexp.MustCompile(`^personalizations\.(\d+)\.(to|cc|bcc)\.
 func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, error) {
 	// Whatever the body of a yes is, it does not matter. The sandbox's is 200; from
 	// the service itself a 200 is none.
-	if resp.Status == http.StatusAccepted || resp.Status == http.StatusOK && r.sandbox {
+	if resp.Status == http.StatusAccepted || resp.Status == http.StatusOK && r.extra.Sandbox {
 		return mailer.Receipt{
 			ID:        r.message.ID,
 			Provider:  provider,
@@ -52,17 +52,23 @@ func (p *Provider) receipt(r *request, resp *httpapi.Response) (mailer.Receipt, 
 			Dropped:   r.dropped,
 		}, nil
 	}
+	e, faults := p.refusal(resp)
+	if e.Kind == mailer.KindRecipient {
+		e.Recipients = recipients(&r.message, faults)
+	}
+	return mailer.Receipt{}, e
+}
+
+// refusal makes the error of an answer that is not a yes, and tells what it says.
+func (p *Provider) refusal(resp *httpapi.Response) (*mailer.Error, []fault) {
 	var no refusal
 	_ = resp.JSON(&no) // half an answer leaves it empty
 	e := p.api.Error(resp, classify(resp.Status, no.Errors), no.ID, no.text(resp))
 	e.RequestID, e.Code = e.Code, "" // the id, made fit for a log as a code is
-	if e.Kind == mailer.KindRecipient {
-		e.Recipients = recipients(&r.message, no.Errors)
-	}
 	if e.Kind == mailer.KindRateLimited && e.RetryAfter == 0 {
 		e.RetryAfter = reset(resp)
 	}
-	return mailer.Receipt{}, e
+	return e, no.Errors
 }
 
 // classify tells the kind of a refusal. 413, 429 and 5xx speak for themselves.

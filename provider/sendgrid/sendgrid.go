@@ -15,6 +15,9 @@ import (
 // provider is the name in errors and receipts.
 const provider = "sendgrid"
 
+// path is where messages go.
+const path = "/v3/mail/send"
+
 // SendGrid's two API hosts. A key of an EU subuser works at the EU host only, and
 // no other key does.
 // Source: https://www.twilio.com/docs/sendgrid/api-reference (read 2026-11).
@@ -37,22 +40,25 @@ type Config struct {
 	Templates map[string]string
 }
 
-// Provider is one SendGrid account, or one of its subusers. It is safe for concurrent use, and prints as
-// its name.
+// Provider is one SendGrid account, or one of its subusers. It is safe for concurrent
+// use, and prints as its name.
 type Provider struct {
 	api       *httpapi.Client
 	templates map[string]string
 }
 
 var (
-	_ mailer.Provider     = (*Provider)(nil)
-	_ mailer.Checker      = (*Provider)(nil)
-	_ mailer.DropReporter = (*Provider)(nil)
+	_ mailer.Provider      = (*Provider)(nil)
+	_ mailer.Checker       = (*Provider)(nil)
+	_ mailer.DropReporter  = (*Provider)(nil)
+	_ mailer.BatchSender   = (*Provider)(nil)
+	_ mailer.QuotaReporter = (*Provider)(nil)
+	_ mailer.Verifier      = (*Provider)(nil)
 )
 
 // New returns a Provider, or an error that names the field at fault. It makes no
-// connection: whether the key is good shows with the first message. It keeps
-// nothing of c that can change later.
+// connection: Verify tells whether the key is good. It keeps nothing of c that can
+// change later.
 func New(c Config) (*Provider, error) {
 	if err := adapter.Credential(c.APIKey); err != nil {
 		return nil, fmt.Errorf("sendgrid: Config.APIKey %w", err)
@@ -79,7 +85,7 @@ func (p *Provider) Name() string { return provider }
 // nil. It does no I/O. Kinds: [mailer.KindInvalid], [mailer.KindUnsupported],
 // [mailer.KindTooLarge].
 func (p *Provider) Check(m mailer.Message) error {
-	_, err := p.request(m, time.Now())
+	_, _, err := p.encode(m, time.Now())
 	return err
 }
 
@@ -99,11 +105,11 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // A message with a malformed recipient is [mailer.KindRecipient], and nobody gets
 // it. After a 5xx, or without an answer, the outcome is unknown: NotSent is false.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
-	r, err := p.request(m, time.Now())
+	r, body, err := p.encode(m, time.Now())
 	if err != nil {
 		return mailer.Receipt{}, err
 	}
-	resp, err := p.api.Do(ctx, http.MethodPost, "/v3/mail/send", r.body)
+	resp, err := p.api.Do(ctx, http.MethodPost, path, body)
 	if err != nil {
 		return mailer.Receipt{}, err
 	}

@@ -133,6 +133,16 @@ func TestConformance(t *testing.T) {
 			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
 				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client, Templates: names})
 			},
+			AcceptBatch: func(n int, r providertest.Request) (providertest.Answer, []string) {
+				id := fmt.Sprintf("Xj5LmNkWSOqRbdvOpR34BA-%d", n)
+				var ids []string
+				for _, said := range r.Said {
+					if strings.HasSuffix(said.Where, "mailer_id") {
+						ids = append(ids, id)
+					}
+				}
+				return yes(id), ids
+			},
 			Refusals: refusals(),
 		},
 	})
