@@ -143,6 +143,12 @@ func TestConformance(t *testing.T) {
 				}
 				return yes(id), ids
 			},
+			Verify:       providertest.JSON(200, `{"scopes":["alerts.read","mail.send"]}`),
+			Unauthorized: no(401, "", "authorization required"),
+			Quota: func() (providertest.Answer, mailer.Quota) {
+				return providertest.JSON(200, `{"remain":94120,"total":100000,"overage":0,"used":5880,"next_reset":"2026-12-01"}`),
+					mailer.Quota{Limit: 100000, Remaining: 94120, Reset: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
+			},
 			Refusals: refusals(),
 		},
 	})
