@@ -92,7 +92,7 @@ func (p *Provider) Check(m mailer.Message) error {
 // Dropped returns what [mailer.Receipt].Dropped would name if m were sent, nil if
 // Check refuses it. It does no I/O.
 func (p *Provider) Dropped(m mailer.Message) []string {
-	r, err := p.request(m, time.Now())
+	r, _, err := p.encode(m, time.Now())
 	if err != nil {
 		return nil
 	}
