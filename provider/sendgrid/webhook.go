@@ -235,10 +235,7 @@ func event(raw []byte) (e webhook.Event, ok bool) {
 		e.SMTP, e.Detail = f.response, f.response
 		_, e.Reason = webhook.Classify(f.response)
 	case webhook.Bounced:
-		e.Detail = f.reason
-		if code := f.reason[:min(3, len(f.reason))]; code != "" && strings.Trim(code, "0123456789") == "" {
-			e.SMTP = f.reason
-		}
+		e.Detail, e.SMTP = f.reason, adapter.Answer(f.reason)
 		e.Bounce, e.Reason = bounce(f.kind, f.status, f.reason, f.class)
 	case webhook.Rejected:
 		e.Detail = f.reason
