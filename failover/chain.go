@@ -110,6 +110,7 @@ type Chain struct {
 var (
 	_ mailer.BatchSender = (*Chain)(nil)
 	_ mailer.Checker     = (*Chain)(nil)
+	_ mailer.Verifier    = (*Chain)(nil)
 )
 
 type target struct {
@@ -341,27 +342,6 @@ func (c *Chain) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, err
 			return mailer.Receipt{ID: m.ID}, c.giveUp(ctx, &w, false)
 		}
 	}
-}
-
-// Check returns nil if a target can carry m, or else what the first target says
-// of it. A target that is no [mailer.Checker] counts as able to. It looks at what
-// the services can express, not at their health.
-func (c *Chain) Check(m mailer.Message) error {
-	var first error
-	for _, t := range c.targets {
-		checker, ok := mailer.As[mailer.Checker](t.sender)
-		if !ok {
-			return nil
-		}
-		err := checker.Check(m)
-		if err == nil {
-			return nil
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return first
 }
 
 // Health returns how each target stands, in their order. Each line is true of one
