@@ -2,7 +2,9 @@ package failover_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -381,6 +383,239 @@ func TestPropertyOnceInACrowd(t *testing.T) {
 			rt.Fatal(fault)
 		}
 	})
+}
+
+// world is what the services of a property test know of the messages. Each of its
+// targets is given answers from one script.
+type world struct {
+	chain  *failover.Chain
+	script []answer
+	last   int // this target takes everything at once, so that nobody has to be tried anyway; -1: none does
+
+	mu      sync.Mutex
+	next    int
+	fault   string
+	taken   map[string]int
+	unknown map[string]bool
+	way     map[string][]string // of the targets that were called
+	inside  map[int]int         // messages at a target that is being probed
+}
+
+func (w *world) wrong(format string, args ...any) {
+	if w.fault == "" {
+		w.fault = fmt.Sprintf(format, args...)
+	}
+}
+
+// begin notes that target i is called with ms, and returns its answers.
+func (w *world) begin(i int, ms []mailer.Message) (as []answer, probe bool) {
+	health := w.chain.Health()[i]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last >= 0 {
+		// It may have come to rest in this moment, after it was chosen.
+		if health.State == failover.Resting && health.LastChange.Before(time.Now()) {
+			w.wrong("sent to target %d, which rests", i)
+		}
+		if probe = health.State == failover.Probing; probe {
+			if w.inside[i] += len(ms); w.inside[i] > 1 {
+				w.wrong("target %d is probed by %d messages", i, w.inside[i])
+			}
+		}
+	}
+	for _, m := range ms {
+		if w.unknown[m.ID] && !m.AllowDuplicate {
+			w.wrong("%s went on after an unknown outcome", m.ID)
+		}
+		w.way[m.ID] = append(w.way[m.ID], fmt.Sprint("t", i))
+		a := w.script[w.next%len(w.script)]
+		w.next++
+		if i == w.last {
+			a = answer{ok: true}
+		}
+		as = append(as, a)
+	}
+	return as, probe
+}
+
+// end notes how they ended.
+func (w *world) end(i int, ms []mailer.Message, as []answer, probe bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if probe {
+		w.inside[i] -= len(ms)
+	}
+	for k, m := range ms {
+		if as[k].ok || as[k].took {
+			w.taken[m.ID]++
+		}
+		w.unknown[m.ID] = w.unknown[m.ID] || !as[k].ok && !as[k].notSent
+	}
+}
+
+func (w *world) send(i int) mailer.SenderFunc {
+	return func(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
+		as, probe := w.begin(i, []mailer.Message{m})
+		a, kind := perform(ctx, as[0])
+		w.end(i, []mailer.Message{m}, []answer{a}, probe)
+		if a.ok {
+			return mailer.Receipt{}, nil
+		}
+		return mailer.Receipt{}, &mailer.Error{Kind: kind, NotSent: a.notSent, RetryAfter: a.after}
+	}
+}
+
+// inBatches is a target with a batch call of up to seven messages. A call takes as
+// long as the first message in it, and if that one runs out of time they all do.
+type inBatches struct {
+	mailer.SenderFunc
+	w *world
+	i int
+}
+
+func (b inBatches) MaxBatch() int { return 7 }
+
+func (b inBatches) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Result {
+	as, probe := b.w.begin(b.i, ms)
+	results := make([]mailer.Result, len(ms))
+	first, kind := perform(ctx, as[0])
+	lost := !first.ok && ctx.Err() != nil
+	for k, a := range as {
+		a.delay, a.hangs = 0, false
+		switch {
+		case lost:
+			a.ok, a.kind, a.after = false, kind, 0
+		case k == 0:
+			a.kind = kind
+		}
+		if as[k] = a; !a.ok {
+			results[k].Err = &mailer.Error{Kind: a.kind, NotSent: a.notSent, RetryAfter: a.after}
+		}
+	}
+	b.w.end(b.i, ms, as, probe)
+	return results
+}
+
+// TestPropertyBatches sends batches to services that do anything, several at once,
+// and looks at what holds for every message of them.
+func TestPropertyBatches(t *testing.T) {
+	inBubble(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 4).Draw(rt, "targets")
+		w := &world{
+			script: rapid.SliceOfN(answers, 40, 40).Draw(rt, "script"), last: -1,
+			taken: map[string]int{}, unknown: map[string]bool{}, way: map[string][]string{}, inside: map[int]int{},
+		}
+		if n > 1 && rapid.Bool().Draw(rt, "the last is well") {
+			w.last = n - 1
+		}
+		retries := rapid.IntRange(0, 2).Draw(rt, "retries")
+		var senders []mailer.Sender
+		for i := range n {
+			target := failover.Target{Name: fmt.Sprint("t", i), Sender: w.send(i), Retries: retries}
+			if rapid.Bool().Draw(rt, "in batches") {
+				target.Sender = inBatches{w.send(i), w, i}
+			}
+			senders = append(senders, target)
+		}
+		books := &ledger{}
+		cfg := failover.Config{}
+		if rapid.Bool().Draw(rt, "an order") {
+			turn := rapid.IntRange(0, n-1).Draw(rt, "turn")
+			books.orderFunc = func(dst []int, m mailer.Message, _ []failover.TargetInfo) ([]int, error) {
+				for i := range n {
+					if len(m.Tags) == 0 {
+						i = (i + turn) % n
+					}
+					dst = append(dst, i)
+				}
+				return dst, nil
+			}
+			cfg.Order = books
+		}
+		chain, err := failover.New(quiet(cfg), senders...)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		w.chain = chain
+
+		var wg sync.WaitGroup
+		for round := range rapid.IntRange(1, 4).Draw(rt, "rounds") {
+			limit := time.Duration(rapid.SampledFrom([]int{0, 0, 1500, 9000, 60000}).Draw(rt, "deadline ms")) * time.Millisecond
+			var ms []mailer.Message
+			for i := range rapid.IntRange(1, 30).Draw(rt, "messages") {
+				m := numbered(i)
+				m.ID = fmt.Sprint(round, "-", i)
+				m.AllowDuplicate = i%4 == 0
+				if i%3 == 0 {
+					m.Tags = []string{"another order"}
+				}
+				ms = append(ms, m)
+			}
+			wg.Go(func() {
+				ctx, cancel := context.WithCancel(context.Background())
+				if limit > 0 {
+					cancel()
+					ctx, cancel = context.WithTimeout(context.Background(), limit)
+				}
+				defer cancel()
+				start := time.Now()
+				results := mailer.SendAll(ctx, chain, ms)
+				took := time.Since(start)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if limit > 0 && took > limit {
+					w.wrong("took %v of %v", took, limit)
+				}
+				if len(results) != len(ms) {
+					w.wrong("%d results for %d messages", len(results), len(ms))
+					return
+				}
+				for i, r := range results {
+					w.check(ms[i], r, retries)
+				}
+			})
+			time.Sleep(time.Duration(rapid.SampledFrom([]int{0, 0, 1, 35, 700}).Draw(rt, "pause s")) * time.Second)
+		}
+		wg.Wait()
+		books.told(t)
+		if w.fault != "" {
+			rt.Fatal(w.fault)
+		}
+	})
+}
+
+// check holds what became of m against what the services know.
+func (w *world) check(m mailer.Message, r mailer.Result, retries int) {
+	attempts := r.Receipt.Attempts
+	if all, ok := errors.AsType[*failover.AttemptsError](r.Err); ok {
+		attempts = all.Attempts
+	}
+	called := w.way[m.ID]
+	switch {
+	case r.Receipt.ID != m.ID:
+		w.wrong("the result of %s stands at %s", r.Receipt.ID, m.ID)
+	case r.Err == nil && w.taken[m.ID] == 0:
+		w.wrong("%s: nil, but nobody has it", m.ID)
+	case w.taken[m.ID] > 1 && !m.AllowDuplicate:
+		w.wrong("%s was handed over %d times", m.ID, w.taken[m.ID])
+	case mailer.NotSent(r.Err) && w.taken[m.ID] > 0:
+		w.wrong("%s: NotSent, but somebody has it", m.ID)
+	case r.Err != nil && mailer.NotSent(r.Err) == w.unknown[m.ID]:
+		w.wrong("%s: unknown %t, %v", m.ID, w.unknown[m.ID], r.Err)
+	case way(attempts) != strings.Join(called, " "):
+		w.wrong("%s: attempts %s, calls %v", m.ID, way(attempts), called)
+	}
+	duplicate := false
+	times := map[string]int{}
+	for i, a := range attempts {
+		if a.PossibleDuplicate != duplicate {
+			w.wrong("%s: marks of %+v", m.ID, attempts)
+		}
+		duplicate = duplicate || a.Err != nil && !mailer.NotSent(a.Err)
+		if times[a.Provider]++; times[a.Provider] > 1+retries || i > 0 && times[a.Provider] > 1 && attempts[i-1].Provider != a.Provider {
+			w.wrong("%s came to %s too often: %s", m.ID, a.Provider, way(attempts))
+		}
+	}
 }
 
 // inBubble checks a property in virtual time, each try in a bubble of its own: it
