@@ -57,16 +57,20 @@ func (c *Chain) anyway(ctx context.Context, w *walk) (*target, permit) {
 // whatever happens.
 func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.Receipt, step) {
 	reported := false
+	start := time.Now()
+	t.health.begin(start)
+	answered := false
 	defer func() {
+		t.health.end(answered, time.Now())
 		if !reported { // a panic, in the Sender or in the user's functions
 			t.health.release(p)
 			c.ended(t, 1, errPanic)
 		}
 	}()
-	start := time.Now()
 	end, own, telling := c.limits(ctx, t, start, w)
 	receipt, err := send(ctx, &w.m, t.sender, end, own)
 	now := time.Now()
+	answered = isAnswer(err)
 	a := mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: w.duplicate}
 	if err == nil {
 		reported = true
@@ -145,6 +149,15 @@ func send(ctx context.Context, m *mailer.Message, s mailer.Sender, end time.Time
 	attempt := &attemptContext{Context: ctx, deadline: end}
 	defer attempt.end()
 	return s.Send(attempt, *m)
+}
+
+// isAnswer tells whether an attempt that ended with err was answered.
+func isAnswer(err error) bool {
+	switch mailer.KindOf(err) {
+	case mailer.KindNetwork, mailer.KindCanceled:
+		return false
+	}
+	return true
 }
 
 // typed makes a *mailer.Error of what a Sender returned, unless it is one, and

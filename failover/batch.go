@@ -93,6 +93,7 @@ type group struct {
 	t      *target
 	p      permit
 	closed bool    // takes no more: t rests, or is tried by the first message only
+	silent bool    // t is silent, but there is no other
 	ws     []*walk // in it
 	held   []*walk // waiting for what becomes of it
 }
@@ -185,7 +186,8 @@ func (b batch) groupFor(w *walk, byTarget, late []*group) (g *group) {
 		return nil
 	}
 	if late[t.index] == nil {
-		late[t.index] = &group{t: t, p: t.health.late()}
+		p := t.health.late()
+		late[t.index] = &group{t: t, p: p, silent: !p.late}
 	}
 	return late[t.index]
 }
@@ -253,7 +255,9 @@ func (b batch) call(g *group, ws []*walk) {
 		// Calls before this one may have brought it to rest.
 		var ok bool
 		if p, ok = t.health.admit(); !ok {
-			return
+			if p = t.health.late(); !g.silent || p.late {
+				return
+			}
 		}
 		if p.probe {
 			ws = ws[:1]
@@ -288,7 +292,11 @@ type ending struct {
 // tryAll is try for several messages in one batch call.
 func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	reported := false
+	start := time.Now()
+	t.health.begin(start)
+	answered := false
 	defer func() {
+		t.health.end(answered, time.Now())
 		if !reported {
 			t.health.release(p)
 			c.ended(t, len(ws), errPanic)
@@ -298,7 +306,6 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	for i, w := range ws {
 		ms[i] = w.m
 	}
-	start := time.Now()
 	end, own, telling := c.limits(ctx, t, start, ws...)
 	results := sendBatch(ctx, ms, t.batch, end, own)
 	now := time.Now()
@@ -313,6 +320,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 		if len(results) == len(ws) {
 			e.receipt, err = results[i].Receipt, results[i].Err
 		}
+		answered = answered || isAnswer(err)
 		if err == nil {
 			ok++
 			continue

@@ -35,7 +35,8 @@
 // back-off that doubles from [Config].Rest to [Config].MaxRest. While it rests,
 // mail goes to the others. After the rest one message at a time tries it; the
 // others pass it by. If the service takes that message, the target is well, and
-// mail prefers it again as before. A further strike lets it rest longer. A fault
+// mail prefers it again as before; but until it has taken ten messages in a row,
+// one strike lets it rest, and for longer than the last time. A fault
 // of the message, or a caller who gives up, says nothing: the next message
 // tries. So a bad message never takes a good service out.
 //
@@ -47,8 +48,13 @@
 // but what others refused, is not judged by that. The probe afterwards lets the
 // service rest longer if yet another message is refused.
 //
-// If no target may be tried because all rest or are being probed, the one that
-// wakes first is tried anyway, except those whose service named a time that lies
+// A target that has answered none of several messages under way for three seconds
+// is silent: other messages pass it by until it answers, or comes to rest for the
+// messages that it left without an answer. So a service that hangs holds up few
+// messages, however long its time-out is.
+//
+// If no target may be tried because all rest or are being probed, one that is only
+// silent is tried anyway, or else the one that wakes first, except those whose service named a time that lies
 // ahead. Success brings it back, failure does not count against it. If all named a
 // time, Send returns an error without traffic: NotSent, with the earliest
 // RetryAfter.

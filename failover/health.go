@@ -27,17 +27,23 @@ const (
 	Resting
 	// Probing is a target whose rest is over: one message at a time tries it.
 	Probing
+	// Silent is a target that lets several messages wait and has answered none of
+	// them for three seconds. It is passed by until it answers, or until it rests
+	// for not having answered.
+	Silent
 )
 
-// String says the state in a word: "well", "resting", "probing".
+// String says the state in a word: "well", "resting", "probing", "silent".
 func (s State) String() string {
 	switch s {
 	case Well:
 		return "well"
 	case Resting:
 		return "resting"
+	case Probing:
+		return "probing"
 	}
-	return "probing"
+	return "silent"
 }
 
 // Health is how one target of a [Chain] stands.
@@ -96,6 +102,10 @@ type health struct {
 	// there is anything to forget after a success. It is written by touched only.
 	quick atomic.Uint64
 
+	// pending is how many attempts are under way, and heard when the last of them
+	// was answered, or began if none was before: nanoseconds since began.
+	pending, heard atomic.Int64
+
 	mu         sync.Mutex
 	gen        uint64
 	resting    bool // until a success, so also while Probing
@@ -104,9 +114,42 @@ type health struct {
 	until      time.Time
 	strikes    int
 	refusals   []fingerprint // of different messages, in a row
-	rests      uint          // in a row, without a success between
+	rests      uint          // in a row, without as many successes between as trust asks for
+	successes  int           // since the last rest
 	lastErr    error
 	lastChange time.Time
+}
+
+const (
+	// silence is how long a target may leave unanswered as many messages as would
+	// be strikes, before others pass it by.
+	silence = 3 * time.Second
+	// trust is how many messages a target has to take in a row after a rest before
+	// a failure is one strike of several again. Until then it lets the target rest,
+	// and for longer than before.
+	trust = 10
+)
+
+var began = time.Now()
+
+// begin notes that an attempt is under way.
+func (h *health) begin(now time.Time) {
+	if h.pending.Add(1) == 1 {
+		h.heard.Store(int64(now.Sub(began)))
+	}
+}
+
+// end notes that it ended, with an answer of the service or without.
+func (h *health) end(answered bool, now time.Time) {
+	h.pending.Add(-1)
+	if answered {
+		h.heard.Store(int64(now.Sub(began)))
+	}
+}
+
+// silent tells whether the target leaves messages unanswered.
+func (h *health) silent() bool {
+	return h.pending.Load() >= int64(h.maxStrikes) && time.Since(began)-time.Duration(h.heard.Load()) > silence
 }
 
 const (
@@ -121,7 +164,7 @@ func (h *health) touched() {
 	if h.resting {
 		quick |= quickResting
 	}
-	if h.resting || h.strikes > 0 || len(h.refusals) > 0 {
+	if h.resting || h.strikes > 0 || len(h.refusals) > 0 || h.rests > 0 {
 		quick |= quickDirty
 	}
 	h.quick.Store(quick)
@@ -131,7 +174,7 @@ func (h *health) touched() {
 // admit gives leave for an attempt at a target that is well, or for the probe.
 func (h *health) admit() (permit, bool) {
 	if quick := h.quick.Load(); quick&quickResting == 0 {
-		return permit{gen: quick / quickGen}, true
+		return permit{gen: quick / quickGen}, !h.silent()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -145,7 +188,7 @@ func (h *health) admit() (permit, bool) {
 // mayTry tells whether admit would give leave.
 func (h *health) mayTry() bool {
 	if h.quick.Load()&quickResting == 0 {
-		return true
+		return !h.silent()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -164,11 +207,11 @@ func (h *health) wakes(now time.Time) (until time.Time, early bool, reason maile
 	return h.until, !h.named || !now.Before(h.until), mailer.KindOf(h.lastErr)
 }
 
-// late gives leave for an attempt although the target rests.
+// late gives leave for an attempt although the target rests, or is silent.
 func (h *health) late() permit {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return permit{gen: h.gen, late: true}
+	return permit{gen: h.gen, late: h.resting}
 }
 
 // learn takes over a rest, or the end of one, that another process found out.
@@ -233,6 +276,9 @@ func (h *health) succeed(p permit, n int, now time.Time) change {
 	defer h.touched()
 	if !h.resting {
 		h.strikes, h.refusals = 0, nil
+		if h.successes += n; h.successes >= trust {
+			h.rests = 0
+		}
 		return unchanged
 	}
 	if p.gen != h.gen {
@@ -241,7 +287,7 @@ func (h *health) succeed(p permit, n int, now time.Time) change {
 	h.gen++
 	h.resting, h.probing, h.named = false, false, false
 	h.until = time.Time{}
-	h.strikes, h.refusals, h.rests = 0, nil, 0
+	h.strikes, h.refusals, h.successes = 0, nil, n
 	h.lastChange = now
 	return recovered
 }
@@ -288,7 +334,7 @@ func (h *health) fail(p permit, n int, d Decision, err error, now time.Time) cha
 	}
 	h.lastErr = err
 	h.strikes++
-	if !d.Rest && !p.probe && h.strikes < h.maxStrikes {
+	if !d.Rest && !p.probe && h.strikes < h.maxStrikes && h.rests == 0 {
 		return unchanged
 	}
 	h.lieDown(d.RestFor, now)
@@ -348,6 +394,8 @@ func (h *health) snapshot(now time.Time) Health {
 		LastChange: h.lastChange, Sent: h.sent.Load(), Failed: h.failed.Load(),
 	}
 	switch {
+	case !h.resting && h.silent():
+		s.State = Silent
 	case !h.resting:
 	case now.Before(h.until):
 		s.State = Resting

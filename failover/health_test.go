@@ -207,7 +207,7 @@ func TestManyAtOnce(t *testing.T) {
 			require.Equal(t, "a", via(t, c))
 			a.fails(refused(mailer.KindNetwork))
 			_, _ = c.Send(t.Context(), message())
-			time.Sleep(time.Minute)
+			time.Sleep(2 * time.Minute) // the second rest in a row
 			second := make(chan struct{})
 			a.answers(func(context.Context, mailer.Message) error { <-second; return nil })
 			var wg sync.WaitGroup

@@ -133,14 +133,18 @@ func (w *walk) mayFollow() (n int) {
 	return n
 }
 
-// wakesFirst returns, of targets that all rest, the one that wakes first, but
-// none whose service named a time that lies ahead. Nil: all did. The candidates
-// are then those behind it.
+// wakesFirst returns, of targets of which none may be tried, the first that is
+// silent, or else the one that wakes first, but none whose service named a time
+// that lies ahead. Nil: all did. The candidates are then those behind it.
 func (w *walk) wakesFirst(now time.Time) *target {
 	var first *target
 	var soonest time.Time
 	for i := range w.len() {
 		t := w.at(i)
+		if t.health.quick.Load()&quickResting == 0 {
+			w.pos = i + 1
+			return t // it was only silent
+		}
 		until, early, _ := t.health.wakes(now)
 		if !now.Before(until) {
 			// Its rest is over but another message is the probe: whoever still

@@ -173,6 +173,9 @@ func TestPromise5HomeAgainByOneProbeAtATime(t *testing.T) {
 			require.EqualValues(t, 2, h.Sent)
 			require.EqualValues(t, 3, h.Failed)
 
+			for range 8 {
+				require.Equal(t, "a", via(t, c))
+			}
 			a.fails(refused(mailer.KindUnavailable))
 			require.Equal(t, "a b", via(t, c))
 			require.Equal(t, failover.Well, c.Health()[0].State, "the strikes of before are forgotten")

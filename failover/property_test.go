@@ -59,6 +59,7 @@ type modelTarget struct {
 	strikes, rests int
 	resting, named bool
 	until          time.Time // as the chain says, after it was checked
+	successes      int       // since the last rest
 }
 
 func (m *modelTarget) free(now time.Time) bool { return !m.resting || !now.Before(m.until) }
@@ -114,7 +115,12 @@ func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, st
 	if a.ok {
 		m.success = true
 		m.taken++
-		t.strikes, t.rests, t.resting, t.named = 0, 0, false, false
+		if t.successes++; t.resting {
+			t.successes = 1
+		} else if t.successes >= 10 {
+			t.rests = 0
+		}
+		t.strikes, t.resting, t.named = 0, false, false
 		return
 	}
 	if a.took {
@@ -147,7 +153,7 @@ func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, st
 		return
 	}
 	t.strikes++
-	if rest || t.strikes >= 3 || t.resting {
+	if rest || t.strikes >= 3 || t.resting || t.rests > 0 {
 		t.resting, t.named, t.until = true, a.after > 0, now.Add(a.after)
 		t.rests++
 		m.rested = append(m.rested, i)
