@@ -1,0 +1,211 @@
+package failover
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/seed355143d4/mailer"
+)
+
+// Rate is a [Limiter] that adapts: when its target answers
+// [mailer.KindRateLimited], it halves its rate, and raises it evenly from then on
+// until it is the full one again. If the service named a time, nobody passes before.
+// Several refusals within a second halve it once.
+//
+// Up to Burst messages pass at once after a pause. A batch of more passes when
+// there was such a pause, and those after it wait the longer.
+//
+// The zero value sets no rate, and only keeps silent when it is told to. A Rate is
+// safe for use by many goroutines, may belong to the targets of several chains which
+// use one account, and must not be changed or copied once in use.
+type Rate struct {
+	// PerSecond is the full rate in messages per second. 0: what Quota tells, and
+	// no limit before it did.
+	PerSecond float64
+	// Burst is how many messages may pass at once. 0: one second's worth. It falls
+	// and rises with the rate, but not below 1.
+	Burst int
+	// Quota, if set, is asked for the account's highest rate, at the occasion of a
+	// send that does not wait for it, at most every five minutes. For that there is
+	// one goroutine, which ends after at most 30 seconds. If PerSecond is lower, that
+	// counts.
+	Quota mailer.QuotaReporter
+	// Recovery is how long the rate takes from nothing to the full one: after a
+	// single refusal it is back in half of it. 0: a minute.
+	Recovery time.Duration
+
+	mu     sync.Mutex
+	begun  bool
+	full   float64   // 0: no limit
+	limit  float64   // at the time at
+	tokens float64   // at the time at; negative: promised to those who wait
+	at     time.Time // may lie ahead, at the end of a silence
+	silent time.Time // nobody passes before
+	halved time.Time // when the rate was halved last
+
+	asking bool
+	ask    time.Time
+}
+
+var (
+	_ Limiter  = (*Rate)(nil)
+	_ allower  = (*Rate)(nil)
+	_ Feedback = (*Rate)(nil)
+)
+
+// AllowN tells whether n messages may be sent now, and counts them if so.
+func (r *Rate) AllowN(now time.Time, n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wait(now, n) > 0 {
+		return false
+	}
+	r.tokens -= float64(n)
+	return true
+}
+
+// WaitN implements [Limiter]. Its error is the end of ctx, or of
+// [mailer.KindRateLimited] at once, if the wait would be longer than ctx lasts.
+func (r *Rate) WaitN(ctx context.Context, n int) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		now := time.Now()
+		r.mu.Lock()
+		wait := r.wait(now, n)
+		if end, ok := ctx.Deadline(); ok && now.Add(wait).After(end) {
+			r.mu.Unlock()
+			return errNoRoom
+		}
+		r.tokens -= float64(n)
+		r.mu.Unlock()
+		if wait <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+			if !r.hushed(time.Now()) {
+				return nil
+			}
+		case <-ctx.Done():
+			timer.Stop()
+		}
+		r.mu.Lock()
+		r.tokens += float64(n)
+		r.mu.Unlock()
+	}
+}
+
+// Ended implements [Feedback].
+func (r *Rate) Ended(_ int, err error) {
+	if mailer.KindOf(err) != mailer.KindRateLimited {
+		return
+	}
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.advance(now)
+	if now.Sub(r.halved) >= time.Second {
+		r.halved, r.limit = now, r.limit/2
+		r.tokens = min(r.tokens, 1) // one message to see whether it is enough
+	}
+	if until := now.Add(min(retryAfter(err), maxNamedRest)); until.After(r.silent) && until.After(now) {
+		r.silent, r.at = until, until
+	}
+}
+
+// hushed tells whether it is to be silent now.
+func (r *Rate) hushed(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Before(r.silent)
+}
+
+// wait returns how long n messages that come now have to wait.
+func (r *Rate) wait(now time.Time, n int) time.Duration {
+	r.advance(now)
+	r.look(now)
+	wait := max(0, r.silent.Sub(now))
+	if r.full == 0 {
+		return wait
+	}
+	if missing := min(float64(n), r.burst()) - r.tokens; missing > 0 {
+		wait += time.Duration(math.Ceil(missing / r.limit * float64(time.Second)))
+	}
+	return wait
+}
+
+// burst is what the bucket holds.
+func (r *Rate) burst() float64 {
+	burst := float64(r.Burst)
+	if burst == 0 {
+		burst = r.full
+	}
+	return max(1, burst*r.limit/r.full)
+}
+
+// advance lets the time pass until now.
+func (r *Rate) advance(now time.Time) {
+	if !r.begun {
+		r.begun, r.at = true, now
+		r.setFull(r.PerSecond)
+	}
+	passed := now.Sub(r.at)
+	if passed <= 0 {
+		return
+	}
+	r.at = now
+	if r.full == 0 {
+		return
+	}
+	recovery := r.Recovery
+	if recovery == 0 {
+		recovery = time.Minute
+	}
+	before := r.limit
+	r.limit = min(r.full, before+r.full*passed.Seconds()/recovery.Seconds())
+	r.tokens = min(r.burst(), r.tokens+(before+r.limit)/2*passed.Seconds())
+}
+
+// setFull takes over another full rate; what the present one is of it, stays.
+func (r *Rate) setFull(full float64) {
+	if full <= 0 {
+		return
+	}
+	if r.full == 0 {
+		r.full, r.limit = full, full
+		r.tokens = r.burst()
+		return
+	}
+	r.limit *= full / r.full
+	r.full = full
+}
+
+// look asks the service in the background, if that is due.
+func (r *Rate) look(now time.Time) {
+	if r.Quota == nil || r.asking || now.Before(r.ask) {
+		return
+	}
+	r.asking, r.ask = true, now.Add(quotaEvery)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), quotaTimeout)
+		defer cancel()
+		q, err := r.Quota.Quota(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.asking = false
+		if err != nil || q.PerSecond <= 0 {
+			return
+		}
+		full := q.PerSecond
+		if r.PerSecond > 0 {
+			full = min(full, r.PerSecond)
+		}
+		r.advance(time.Now())
+		r.setFull(full)
+	}()
+}
