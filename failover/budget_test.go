@@ -1,0 +1,490 @@
+package failover_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/failover"
+)
+
+// metered is a service that tells what is left, a millisecond after it was asked.
+type metered struct {
+	service
+	asked atomic.Int64
+	quota func(ctx context.Context) (mailer.Quota, error)
+}
+
+func (s *metered) Quota(ctx context.Context) (mailer.Quota, error) {
+	s.asked.Add(1)
+	time.Sleep(time.Millisecond)
+	return s.quota(ctx)
+}
+
+func (s *metered) tells(q mailer.Quota) {
+	s.quota = func(context.Context) (mailer.Quota, error) { return q, nil }
+}
+
+// answered lets a question that is under way end.
+func answered() { time.Sleep(time.Millisecond); synctest.Wait() }
+
+func allow(name string, a failover.Allowance) map[string]failover.Allowance {
+	return map[string]failover.Allowance{name: a}
+}
+
+// viaTimes sends n messages that have to go this way.
+func viaTimes(t testing.TB, s mailer.Sender, n int, want string) {
+	t.Helper()
+	for i := range n {
+		require.Equal(t, want, via(t, s), "message %d of %d", i+1, n)
+	}
+}
+
+// failureOf sends a message that has to fail, and returns the chain's own error.
+func failureOf(t testing.TB, s mailer.Sender) *mailer.Error {
+	t.Helper()
+	_, err := s.Send(t.Context(), message())
+	e, ok := errors.AsType[*mailer.Error](err)
+	require.True(t, ok, "%v", err)
+	return e
+}
+
+func TestBudgetOfADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, a, _ := pair(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 3})}})
+		viaTimes(t, c, 3, "a")
+		viaTimes(t, c, 3, "b")
+		time.Sleep(24*time.Hour - time.Nanosecond) // the clock began at midnight
+		viaTimes(t, c, 1, "b")
+		time.Sleep(time.Nanosecond)
+		viaTimes(t, c, 3, "a")
+		viaTimes(t, c, 1, "b")
+		require.Equal(t, 6, a.calls(), "a target without credits is not asked")
+	})
+}
+
+func TestBudgetOfAMonth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, _ := pair(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 3, Month: 5})}})
+		viaTimes(t, c, 3, "a")
+		viaTimes(t, c, 1, "b")
+		time.Sleep(24 * time.Hour)
+		viaTimes(t, c, 2, "a")
+		viaTimes(t, c, 1, "b")
+		time.Sleep(30*24*time.Hour - time.Nanosecond)
+		require.Equal(t, time.January, time.Now().UTC().Month())
+		viaTimes(t, c, 1, "b")
+		time.Sleep(time.Nanosecond)
+		viaTimes(t, c, 3, "a")
+		viaTimes(t, c, 1, "b")
+	})
+}
+
+func TestBudgetsUsedUpEndASendWithoutTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, a, b := pair(t, failover.Config{Order: &failover.Budget{Allow: map[string]failover.Allowance{
+			"a": {Month: 1}, "b": {Day: 1},
+		}}})
+		viaTimes(t, c, 1, "a")
+		viaTimes(t, c, 1, "b")
+		time.Sleep(20 * time.Hour)
+		e := failureOf(t, c)
+		require.Equal(t, mailer.KindQuota, e.Kind)
+		require.True(t, e.NotSent)
+		require.Equal(t, 4*time.Hour, e.RetryAfter, "the credits that come first")
+		require.ErrorContains(t, e, "no credits left: a, b")
+		require.Equal(t, 2, a.calls()+b.calls())
+		time.Sleep(e.RetryAfter)
+		viaTimes(t, c, 1, "b")
+	})
+}
+
+func TestWhatCostsACredit(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		err   error
+		costs bool
+	}{
+		{"a message that was taken", nil, true},
+		{"a refusal", refused(mailer.KindRejected), false},
+		{"an unknown outcome", &mailer.Error{Kind: mailer.KindNetwork}, true},
+		{"an error of another make", errors.New("?"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				chain, a, _ := pair(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 2})}})
+				if c.err != nil {
+					a.fails(c.err)
+				}
+				_, _ = chain.Send(t.Context(), message())
+				a.recovers()
+				viaTimes(t, chain, 1, "a")
+				if !c.costs {
+					viaTimes(t, chain, 1, "a")
+				}
+				viaTimes(t, chain, 1, "b")
+			})
+		})
+	}
+}
+
+func TestAPanicCostsACredit(t *testing.T) {
+	c, a, _ := pair(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 1})}})
+	a.answers(func(context.Context, mailer.Message) error { panic("?") })
+	require.Panics(t, func() { _, _ = c.Send(t.Context(), message()) })
+	viaTimes(t, c, 1, "b")
+}
+
+// Whatever many senders at once do, no message is handed over without a credit,
+// and none of the credits is lost.
+func TestBudgetIsNeverExceeded(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		day := rapid.Int64Range(1, 100).Draw(rt, "day")
+		left := rapid.Int64Range(0, 100).Draw(rt, "left")
+		failing := rapid.IntRange(0, 3).Draw(rt, "failing")
+		synctest.Test(t, func(t *testing.T) {
+			a, b := &metered{service: service{name: "a"}}, &service{name: "b"}
+			a.tells(mailer.Quota{Limit: 200, Remaining: left})
+			c := chainOf(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: day})}}, a, b)
+			b.fails(refused(mailer.KindRejected))
+			// The first message lets the service be asked.
+			a.fails(refused(mailer.KindRejected))
+			_, _ = c.Send(t.Context(), message())
+			answered()
+
+			var n, taken, most, now atomic.Int64
+			a.answers(func(context.Context, mailer.Message) error {
+				inside := now.Add(1)
+				for top := most.Load(); inside > top && !most.CompareAndSwap(top, inside); top = most.Load() {
+				}
+				time.Sleep(time.Millisecond)
+				now.Add(-1)
+				if failing > 0 && n.Add(1)%int64(failing+1) == 0 {
+					return refused(mailer.KindRejected)
+				}
+				taken.Add(1)
+				return nil
+			})
+			var wg sync.WaitGroup
+			for range 64 {
+				wg.Go(func() {
+					for range 6 {
+						_, _ = c.Send(t.Context(), message())
+						time.Sleep(time.Millisecond)
+					}
+				})
+			}
+			wg.Wait()
+			want := min(day, left)
+			require.Equal(t, want, taken.Load())
+			require.Greater(t, want+1, min(most.Load(), want), "and never more under way than there are credits")
+			require.LessOrEqual(t, most.Load(), want)
+		})
+	})
+}
+
+// A message that is under way at midnight belongs to the day on which it began.
+func TestBudgetAtMidnight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, a, _ := pair(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 2})}})
+		time.Sleep(24*time.Hour - time.Second)
+		a.answers(func(context.Context, mailer.Message) error {
+			time.Sleep(2 * time.Second)
+			return refused(mailer.KindRejected)
+		})
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { _, _ = c.Send(context.Background(), message()) })
+		}
+		time.Sleep(1500 * time.Millisecond)
+		a.recovers()
+		viaTimes(t, c, 1, "a")
+		wg.Wait() // both are refused, which gives back nothing of today's
+		viaTimes(t, c, 1, "a")
+		viaTimes(t, c, 1, "b")
+	})
+}
+
+func TestAQuotaReporterIsAskedWithoutDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &metered{service: service{name: "a"}}
+		a.quota = func(ctx context.Context) (mailer.Quota, error) {
+			<-ctx.Done()
+			return mailer.Quota{}, ctx.Err()
+		}
+		c := chainOf(t, failover.Config{Order: &failover.Budget{}}, a)
+		start := time.Now()
+		for range 10 {
+			viaTimes(t, c, 10, "a")
+			synctest.Wait()
+		}
+		require.Equal(t, start, time.Now())
+		require.Equal(t, int64(1), a.asked.Load(), "at most one question is under way")
+		time.Sleep(4 * time.Minute)
+		viaTimes(t, c, 1, "a")
+		answered()
+		require.Equal(t, int64(1), a.asked.Load(), "nor is a failure a reason to ask again at once")
+		time.Sleep(time.Minute)
+		viaTimes(t, c, 1, "a")
+		answered()
+		require.Equal(t, int64(2), a.asked.Load())
+		time.Sleep(30 * time.Second) // then the question ends, or the bubble would not
+	})
+}
+
+func TestAQuotaReporterIsAskedSeldom(t *testing.T) {
+	for every, want := range map[time.Duration]int64{0: 12, time.Minute: 60, -1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &metered{service: service{name: "a"}}
+			a.tells(mailer.Quota{Limit: -1, Remaining: -1})
+			c := chainOf(t, failover.Config{Order: &failover.Budget{Every: every}}, a)
+			for range 3600 {
+				viaTimes(t, c, 1, "a")
+				time.Sleep(time.Second)
+			}
+			require.Equal(t, want, a.asked.Load())
+		})
+	}
+}
+
+func TestWhatAQuotaReporterSays(t *testing.T) {
+	quota := func(t *testing.T) (c *failover.Chain, a *metered) {
+		a = &metered{service: service{name: "a"}}
+		t.Cleanup(answered)
+		return chainOf(t, failover.Config{Order: &failover.Budget{}}, a, &service{name: "b"}), a
+	}
+	// read lets the service be asked by a message of which it takes no notice.
+	read := func(t *testing.T, c *failover.Chain, a *metered) {
+		a.fails(refused(mailer.KindRejected))
+		viaTimes(t, c, 1, "a b")
+		a.recovers()
+		answered()
+	}
+	t.Run("counts together with what is sent after it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := quota(t)
+			a.tells(mailer.Quota{Limit: 100, Remaining: 5})
+			read(t, c, a)
+			viaTimes(t, c, 5, "a")
+			viaTimes(t, c, 5, "b")
+			a.tells(mailer.Quota{Limit: 100, Remaining: 3}) // somebody bought some
+			time.Sleep(5 * time.Minute)
+			viaTimes(t, c, 1, "b") // lets it be asked
+			answered()
+			viaTimes(t, c, 3, "a")
+			viaTimes(t, c, 1, "b")
+		})
+	})
+	t.Run("holds until its reset, then gives as much again and is asked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := quota(t)
+			a.tells(mailer.Quota{Limit: 4, Remaining: 1, Reset: time.Now().Add(2 * time.Minute)})
+			read(t, c, a)
+			viaTimes(t, c, 1, "a")
+			time.Sleep(2*time.Minute - time.Second)
+			viaTimes(t, c, 1, "b")
+			require.Equal(t, int64(1), a.asked.Load())
+			time.Sleep(time.Second)
+			a.quota = func(context.Context) (mailer.Quota, error) {
+				time.Sleep(time.Minute)
+				return mailer.Quota{}, refused(mailer.KindNetwork)
+			}
+			viaTimes(t, c, 4, "a")
+			viaTimes(t, c, 1, "b")
+			answered()
+			require.Equal(t, int64(2), a.asked.Load())
+			time.Sleep(time.Minute)
+			viaTimes(t, c, 1, "b") // what was last known holds
+		})
+	})
+	t.Run("without a reset holds until it says more", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := &metered{service: service{name: "a"}}
+			t.Cleanup(answered)
+			c := chainOf(t, failover.Config{Order: &failover.Budget{}}, a)
+			a.tells(mailer.Quota{Limit: 100})
+			viaTimes(t, c, 1, "a") // nothing is known yet
+			answered()
+			e := failureOf(t, c)
+			require.Equal(t, mailer.KindQuota, e.Kind)
+			require.Equal(t, 5*time.Minute-time.Millisecond, e.RetryAfter, "then it is asked again")
+			a.tells(mailer.Quota{Limit: 100, Remaining: 2})
+			time.Sleep(e.RetryAfter)
+			_ = failureOf(t, c)
+			answered()
+			viaTimes(t, c, 2, "a")
+			require.Equal(t, mailer.KindQuota, failureOf(t, c).Kind)
+		})
+	})
+	t.Run("without an answer ever after holds for a day", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := quota(t)
+			a.tells(mailer.Quota{Limit: 3})
+			read(t, c, a)
+			a.quota = func(context.Context) (mailer.Quota, error) { return mailer.Quota{}, refused(mailer.KindUnauthorized) }
+			time.Sleep(24*time.Hour - time.Second)
+			viaTimes(t, c, 1, "b")
+			time.Sleep(time.Second)
+			viaTimes(t, c, 3, "a")
+			viaTimes(t, c, 1, "b")
+		})
+	})
+	t.Run("may be nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := quota(t)
+			a.tells(mailer.Quota{Limit: -1, Remaining: -1, Reset: time.Now().Add(time.Minute)})
+			read(t, c, a)
+			viaTimes(t, c, 50, "a")
+			time.Sleep(2 * time.Minute)
+			viaTimes(t, c, 50, "a")
+		})
+	})
+	t.Run("may lack the limit that comes after the reset", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := quota(t)
+			a.tells(mailer.Quota{Limit: -1, Remaining: 1, Reset: time.Now().Add(time.Minute)})
+			read(t, c, a)
+			viaTimes(t, c, 1, "a")
+			viaTimes(t, c, 1, "b")
+			time.Sleep(time.Minute)
+			viaTimes(t, c, 50, "a")
+		})
+	})
+	t.Run("is asked for again soon after the service refused for it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := quota(t)
+			a.tells(mailer.Quota{Limit: 100, Remaining: 100})
+			read(t, c, a)
+			time.Sleep(8 * time.Second)
+			a.tells(mailer.Quota{Limit: 100, Remaining: 0})
+			a.fails(refusedFor(mailer.KindQuota, time.Second))
+			viaTimes(t, c, 1, "a b")
+			a.recovers()
+			time.Sleep(time.Second)
+			viaTimes(t, c, 1, "a")
+			answered()
+			require.Equal(t, int64(1), a.asked.Load(), "not twice within ten seconds")
+			time.Sleep(time.Second)
+			viaTimes(t, c, 1, "a")
+			answered()
+			require.Equal(t, int64(2), a.asked.Load())
+			viaTimes(t, c, 1, "b")
+		})
+	})
+	t.Run("may not contain what is under way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := quota(t)
+			gate := make(chan struct{})
+			a.answers(func(_ context.Context, m mailer.Message) error {
+				<-gate
+				if m.ID == "refused" {
+					return refused(mailer.KindRejected)
+				}
+				return nil
+			})
+			answer := make(chan struct{})
+			a.quota = func(context.Context) (mailer.Quota, error) {
+				<-answer
+				return mailer.Quota{Limit: 100, Remaining: 5}, nil
+			}
+			var wg sync.WaitGroup
+			for _, id := range []string{"m1", "m2", "refused"} {
+				m := message()
+				m.ID = id
+				wg.Go(func() { _, _ = c.Send(context.Background(), m) })
+			}
+			answered()
+			close(answer)
+			answered()
+			close(gate)
+			wg.Wait()
+			viaTimes(t, c, 3, "a")
+			viaTimes(t, c, 1, "b")
+		})
+	})
+}
+
+func TestBudgetAroundWeighted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		services := []*service{{name: "a"}, {name: "b"}, {name: "c"}}
+		c := chainOf(t, failover.Config{Order: &failover.Budget{
+			Inner: &failover.Weighted{},
+			Allow: allow("a", failover.Allowance{Day: 60}),
+		}},
+			failover.Target{Sender: services[0], Weight: 6}, failover.Target{Sender: services[1], Weight: 3}, failover.Target{Sender: services[2]})
+		for range 100 {
+			via(t, c)
+		}
+		count := func() (n []int) {
+			for _, s := range services {
+				n = append(n, s.calls())
+			}
+			return n
+		}
+		require.Equal(t, []int{60, 30, 10}, count())
+		for range 100 {
+			via(t, c)
+		}
+		require.Equal(t, []int{60, 105, 35}, count(), "what has no credits leaves its part to all others")
+	})
+}
+
+// inner is an Order that keeps an account, and lets at most room messages pass.
+type inner struct {
+	room, begun, ended int
+	err                error
+}
+
+func (o *inner) Order(dst []int, _ mailer.Message, targets []failover.TargetInfo) ([]int, error) {
+	return append(dst, 7, 1, 0), o.err
+}
+
+func (o *inner) Begin(_, n int) int {
+	n = min(n, o.room)
+	o.begun += n
+	o.room -= n
+	return n
+}
+
+func (o *inner) End(_, n int, _ error) { o.ended += n }
+
+func TestBudgetPassesOnToTheOrderInside(t *testing.T) {
+	o := &inner{room: 3}
+	b := &failover.Budget{Inner: o, Allow: allow("a", failover.Allowance{Day: 5})}
+	targets := infos(1, 1)
+	bound(t, b, targets)
+	dst, err := b.Order([]int{9}, message(), targets)
+	require.NoError(t, err)
+	require.Equal(t, []int{9, 7, 1, 0}, dst)
+	require.Equal(t, 3, b.Begin(0, 4))
+	b.End(0, 1, nil)
+	b.End(0, 2, refused(mailer.KindRejected))
+	require.Equal(t, []int{3, 3}, []int{o.begun, o.ended})
+	o.room = 10
+	require.Equal(t, 4, b.Begin(0, 6), "what the Order inside did not let pass cost nothing")
+	dst, err = b.Order([]int{9}, message(), targets)
+	require.NoError(t, err)
+	require.Equal(t, []int{9, 7, 1}, dst)
+	o.err = refused(mailer.KindRejected)
+	_, err = b.Order(nil, message(), targets)
+	require.ErrorIs(t, err, mailer.KindRejected)
+}
+
+func TestBudgetRefuses(t *testing.T) {
+	for want, o := range map[string]*failover.Budget{
+		`Budget: there is no target "z"`:                {Allow: allow("z", failover.Allowance{Day: 1})},
+		`Budget: the Allowance of "a" is negative`:      {Allow: allow("a", failover.Allowance{Month: -1})},
+		`Warm: a Share of 0 does not go with 2 targets`: {Inner: &failover.Warm{}},
+	} {
+		_, err := failover.New(failover.Config{Order: o}, &service{name: "a"}, &service{name: "b"})
+		require.EqualError(t, err, "failover: Order: "+want)
+	}
+}
