@@ -152,10 +152,3 @@ func postgresBin() string {
 	}
 	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) }))
 }
-
-func TestPostgresStarts(t *testing.T) {
-	db, err := sql.Open("pgx", postgres(t))
-	require.NoError(t, err)
-	defer db.Close()
-	require.NoError(t, db.PingContext(t.Context()))
-}
