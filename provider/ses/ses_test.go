@@ -200,7 +200,7 @@ func TestConformance(t *testing.T) {
 		},
 		TestMode: "the mailbox simulator's addresses",
 		Regions:  "every region of AWS",
-		Notes:    map[string]string{"tracking on": "UNVERIFIED", "tracking off": "UNVERIFIED"},
+		Notes:    map[string]string{"tracking on": "UNVERIFIED", "tracking off": "UNVERIFIED", "batch": "of one template"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) { return New(with(baseURL, client)) },
 			Accept: func(n int, _ providertest.Request) (providertest.Answer, string) {

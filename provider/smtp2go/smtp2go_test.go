@@ -118,7 +118,7 @@ func TestConformance(t *testing.T) {
 			{Name: "large text", Message: message(func(m *mailer.Message) { m.Text = strings.Repeat("t", MaxSize) })},
 		},
 		Regions: "the nearest, US, EU, AU",
-		Notes:   map[string]string{"inline image": "carried if the ContentID is the Name", "scheduled": "up to 3 days"},
+		Notes:   map[string]string{"inline image": "unless the ContentID is the Name", "scheduled": "up to 3 days"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{APIKey: key, BaseURL: baseURL, HTTPClient: client})
