@@ -16,7 +16,9 @@ func TestTheTablesAreFresh(t *testing.T) {
 	for name, want := range files {
 		got, err := os.ReadFile("../../" + name)
 		require.NoError(t, err)
-		require.Equal(t, want, string(got), "%s is stale: run go generate ./...", name)
+		if want != string(got) {
+			t.Errorf("%s is stale: run go generate ./...", name)
+		}
 	}
 }
 

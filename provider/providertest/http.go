@@ -147,7 +147,6 @@ type httpService struct {
 	server *httptest.Server
 	client *http.Client
 
-	nobody    string       // an address where nothing listens
 	elsewhere net.Listener // the host that a redirect leads to
 	strayed   atomic.Int64 // connections that it saw
 	traffic   atomic.Int64
@@ -179,11 +178,7 @@ func (p HTTP) Start(t testing.TB) Service {
 		s.days[d.Name] = d
 	}
 
-	unused, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	s.nobody = unused.Addr().String()
-	unused.Close()
-
+	var err error
 	s.elsewhere, err = net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var wg sync.WaitGroup

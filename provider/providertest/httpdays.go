@@ -29,6 +29,10 @@ type httpDay struct {
 	tls    bool
 }
 
+// nobody is an address where nothing listens. A port that was just closed would
+// not do: somebody else may get it.
+const nobody = "127.0.0.1:1"
+
 // Sizes of the answers that nobody should read to their end.
 const (
 	endless     = 100 << 20
@@ -64,7 +68,7 @@ func (p HTTP) days() []httpDay {
 	days := []httpDay{
 		{
 			Day:  Day{Name: "connection refused", Kinds: network, NotSent: Yes},
-			dial: func(s *httpService) (net.Conn, error) { return net.Dial("tcp", s.nobody) },
+			dial: func(*httpService) (net.Conn, error) { return net.Dial("tcp", nobody) },
 		},
 		{
 			Day: Day{Name: "name not found", Kinds: network, NotSent: Yes},
