@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,7 +86,7 @@ func (s *suite) became(t *testing.T, m mailer.Message) string {
 	case err == nil && r.Dropped == nil:
 		return "carried"
 	case err == nil:
-		return "left out: " + strings.Join(r.Dropped, ", ")
+		return "left out: " + strings.Join(slices.Sorted(slices.Values(r.Dropped)), ", ")
 	}
 	require.Equal(t, mailer.KindUnsupported.String(), mailer.KindOf(err).String(), "the kind of: %v", err)
 	return "refused"

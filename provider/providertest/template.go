@@ -1,6 +1,7 @@
 package providertest
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 	"testing"
@@ -60,7 +61,7 @@ func (s *suite) testTemplates(t *testing.T, h HTTP) {
 		first, p := start(t, ids[0])
 		second, q := start(t, ids[1])
 		first.Behave("status 429 with seconds")
-		chain, err := failover.New(failover.Config{}, failover.Target{Name: "first", Sender: p}, failover.Target{Name: "second", Sender: q})
+		chain, err := failover.New(failover.Config{Logger: slog.New(slog.DiscardHandler)}, failover.Target{Name: "first", Sender: p}, failover.Target{Name: "second", Sender: q})
 		require.NoError(t, err)
 		r, err := chain.Send(t.Context(), m)
 		require.NoError(t, err)
