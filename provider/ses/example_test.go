@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/ses"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func Example() {
@@ -46,4 +48,30 @@ func Example() {
 		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
 	}
 	// Output: ses took it as 0100018f3c1a2b4d-000000
+}
+
+func ExampleNewWebhook() {
+	source, err := ses.NewWebhook(ses.WebhookConfig{
+		TopicARNs:     []string{"arn:aws:sns:eu-west-1:123456789012:mail-events"},
+		RequireSHA256: true,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := webhook.Handler(source, func(_ context.Context, events []webhook.Event) error {
+		for _, e := range events {
+			fmt.Println(e.Recipient, e.Type, e.Bounce, e.Reason)
+		}
+		return nil
+	})
+
+	// What anybody could send.
+	r := httptest.NewRequest(http.MethodPost, "/ses", strings.NewReader(`{"Type":"Notification",`+
+		`"TopicArn":"arn:aws:sns:eu-west-1:123456789012:mail-events","MessageId":"1","Timestamp":"2026-03-04T10:11:14.000Z",`+
+		`"Message":"{}","SignatureVersion":"2","Signature":"bm8=","SigningCertURL":"https://example.com/evil.pem"}`))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output: 401
 }
