@@ -104,7 +104,7 @@ func many(n int) []mailer.Message {
 		ms[i] = mailer.Message{
 			ID:      fmt.Sprintf("m%d", i),
 			From:    mailer.Address{Address: "shop@example.com"},
-			To:      []mailer.Address{{Name: "Reader", Address: fmt.Sprintf("Reader%d@example.com", i)}, {Address: fmt.Sprintf("second%d@example.com", i)}},
+			To:      []mailer.Address{{Name: "Reader", Address: fmt.Sprintf("Reader%d@example.com", i)}, {Address: fmt.Sprintf("Second%d@example.com", i)}},
 			Subject: fmt.Sprintf("Hello %d", i),
 			Text:    fmt.Sprintf("Hello %d", i),
 		}
@@ -276,7 +276,7 @@ func TestBatchTakenInPart(t *testing.T) {
 	require.NoError(t, results[3].Err)
 	require.Equal(t, "7f4f-m3", results[3].Receipt.MessageID)
 	require.Len(t, results[3].Receipt.Rejected, 1)
-	require.Equal(t, "second3@example.com", results[3].Receipt.Rejected[0].Address)
+	require.Equal(t, "Second3@example.com", results[3].Receipt.Rejected[0].Address)
 	for _, i := range []int{0, 4, 8} {
 		requireOwn(t, ms[i:i+1], results[i:i+1])
 	}

@@ -367,6 +367,53 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
+// The SDK makes up to three calls of one, unless it is told not to. The second could
+// be a second mail.
+func TestEverySendIsOneCall(t *testing.T) {
+	bulk := func(p *Provider) error {
+		m := registration
+		m.Subject, m.Text, m.HTML, m.Template.ID = "", "", "", "welcome"
+		return p.SendBatch(t.Context(), []mailer.Message{m, m})[0].Err
+	}
+	single := func(p *Provider) error {
+		_, err := p.Send(t.Context(), registration)
+		return err
+	}
+	for name, answer := range map[string]providertest.Answer{
+		"a server error":   nay(500, "InternalServiceErrorException", "Try again."),
+		"a gateway's page": {Status: 503, Body: "<html>"},
+		"throttling":       nay(429, "TooManyRequestsException", "Maximum sending rate exceeded."),
+		"old throttling":   nay(400, "Throttling", "Rate exceeded"),
+		"a lost answer":    {},
+	} {
+		for what, send := range map[string]func(p *Provider) error{"Send": single, "SendBatch": bulk} {
+			t.Run(what+" after "+name, func(t *testing.T) {
+				calls := 0
+				c := key
+				c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					_, err := io.Copy(io.Discard, r.Body)
+					a := answer
+					switch calls++; {
+					case calls > 1:
+						a = nay(404, "NotFoundException", "That was one call too many.") // and the last
+					case a.Status == 0:
+						err = errors.New("connection reset by peer")
+					}
+					h := http.Header{}
+					for name, value := range a.Header {
+						h.Set(name, value)
+					}
+					return &http.Response{StatusCode: a.Status, Header: h, Body: io.NopCloser(strings.NewReader(a.Body))}, err
+				})}
+				p, err := New(c)
+				require.NoError(t, err)
+				require.Error(t, send(p))
+				require.Equal(t, 1, calls, "calls for one message")
+			})
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	const secret = "secret0123456789"
 	good := Config{Region: "eu-west-1", AccessKeyID: "AKID", SecretAccessKey: secret}
