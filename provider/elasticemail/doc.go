@@ -21,6 +21,7 @@
 // no idempotency key: an outcome that is unknown stays unknown until an event tells.
 //
 // A suppressed recipient is not refused: the message is taken, and an event tells.
+// [Webhook] reads events. Suppressions can be pulled and pushed.
 //
 // The facts in this package are from Elastic Email's OpenAPI description 4.0.31, its
 // official libraries and skills, https://github.com/ElasticEmail, and
