@@ -105,17 +105,22 @@ func (w *Webhook) Receive(_ context.Context, r *webhook.Request) (webhook.Delive
 	if !w.signed(r) {
 		return webhook.Delivery{}, webhook.ErrUnverified
 	}
-	body := bytes.TrimSpace(r.Body)
+	events, ok := read(bytes.TrimSpace(r.Body))
+	if !ok {
+		return webhook.Delivery{}, webhook.ErrMalformed
+	}
+	return webhook.Delivery{Events: events}, nil
+}
+
+// read reads a body: an array of events, or a single one.
+func read(body []byte) (events []webhook.Event, ok bool) {
 	if bytes.HasPrefix(body, []byte("{")) {
 		e, ok := event(body)
-		if !ok {
-			return webhook.Delivery{}, webhook.ErrMalformed
-		}
-		return webhook.Delivery{Events: []webhook.Event{e}}, nil
+		return []webhook.Event{e}, ok
 	}
-	events := make([]webhook.Event, 0, min(len(body)/512, webhook.MaxEvents))
+	events = make([]webhook.Event, 0, min(len(body)/256, webhook.MaxEvents))
 	n := 0
-	ok := adapter.Elements(body, func(raw []byte) {
+	ok = adapter.Elements(body, func(raw []byte) {
 		if n++; n > webhook.MaxEvents {
 			return
 		}
@@ -125,10 +130,7 @@ func (w *Webhook) Receive(_ context.Context, r *webhook.Request) (webhook.Delive
 		}
 		events = append(events, e)
 	})
-	if !ok || n > webhook.MaxEvents {
-		return webhook.Delivery{}, webhook.ErrMalformed
-	}
-	return webhook.Delivery{Events: events}, nil
+	return events, ok && n <= webhook.MaxEvents
 }
 
 // signed reports whether one of the keys has signed the timestamp and the body.

@@ -258,19 +258,13 @@ func FuzzEvent(f *testing.F) {
 	}
 	f.Add([]byte(sample))
 	f.Add([]byte(`[{"\u0065vent":"delivered","a\u0000":"\ud800"},1]`))
-	w, err := NewWebhook(WebhookConfig{PublicKeys: []string{one.public}})
-	if err != nil {
-		f.Fatal(err)
-	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := one.request(body)
-		d, err := w.Receive(t.Context(), &webhook.Request{Method: r.Method, Header: r.Header, Body: body})
-		if err != nil {
-			require.ErrorIs(t, err, webhook.ErrMalformed)
+		events, ok := read(body)
+		if !ok {
 			return
 		}
 		require.True(t, json.Valid(body))
-		for _, e := range d.Events {
+		for _, e := range events {
 			require.NotEmpty(t, e.ID)
 			require.NotEmpty(t, e.Type)
 			require.True(t, json.Valid(e.Raw))
