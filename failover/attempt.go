@@ -75,7 +75,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	if err == nil {
 		reported = true
 		c.succeeded(ctx, t, p, 1, now)
-		c.blame(ctx, w, t, now)
+		c.blame(ctx, w, now)
 		c.ended(t, 1, nil)
 		c.add(ctx, w, a, Decision{})
 		return w.receipt(receipt, t), taken
@@ -85,7 +85,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	var d Decision
 	var health Decision
 	a.Err, d, health = c.judge(t, err, timeUp)
-	wait, retry := c.retry(ctx, w, t, p, a.Err, d, now)
+	wait, retry := c.retry(ctx, w, t, a.Err, d, now)
 	reported = true
 	if retry = retry && t.health.again(p, 1); !retry {
 		c.failed(ctx, t, p, 1, health, a.Err, now)
@@ -134,7 +134,7 @@ func (c *Chain) judge(t *target, err error, up timeUp) (typedErr error, d, healt
 	health = d
 	switch {
 	case up.callers != nil && mailer.KindOf(up.callers) == mailer.KindCanceled:
-		health.Strike, health.Refusal = false, false
+		health.Strike = false
 	case (up.own || up.callers != nil) && mailer.KindOf(err) == mailer.KindNetwork && up.tooSoon:
 		health.Strike = false
 	}
@@ -210,12 +210,12 @@ func (w *walk) refuse(t *target, p permit, d Decision, err error) {
 }
 
 // blame counts the refusal of a message against the target that refused it first,
-// now that taker has taken it: until then, the message may have been at fault. Who
+// now that another has taken it: until then, the message may have been at fault. Who
 // refuses it second is in good company, and is not blamed: a backup sees the
 // messages that others refused, and among them none that is right.
-func (c *Chain) blame(ctx context.Context, w *walk, taker *target, now time.Time) {
+func (c *Chain) blame(ctx context.Context, w *walk, now time.Time) {
 	r := w.refused
-	if r.t == nil || r.t == taker {
+	if r.t == nil {
 		return
 	}
 	if r.t.health.refuse(r.p, fingerprintOf(&w.m), r.err, now) == cameToRest {

@@ -326,7 +326,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 			continue
 		}
 		e.a.Err, e.d, e.health = c.judge(t, err, up)
-		if e.wait, e.retry = c.retry(ctx, w, t, p, e.a.Err, e.d, now); e.retry {
+		if e.wait, e.retry = c.retry(ctx, w, t, e.a.Err, e.d, now); e.retry {
 			retries++
 		}
 	}
@@ -366,7 +366,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 		w.step = c.add(ctx, w, e.a, e.d)
 		w.harm = e.d.Strike || e.d.Rest
 		if w.step == taken {
-			c.blame(ctx, w, t, now)
+			c.blame(ctx, w, now)
 			w.result.Receipt = w.receipt(e.receipt, t)
 		}
 		w.turn(mayRetry && e.retry, e.wait)

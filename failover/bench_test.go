@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/failover"
 )
@@ -34,13 +36,17 @@ var listening = mailer.SenderFunc(func(ctx context.Context, m mailer.Message) (m
 // same row. "std" is bare under the context.WithTimeout that a plain loop would
 // make.
 func BenchmarkSend(b *testing.B) {
-	chain := func(s mailer.Sender, on func(context.Context, mailer.Attempt)) mailer.Sender {
-		c, err := failover.New(failover.Config{OnAttempt: on, Logger: slog.New(slog.DiscardHandler)},
-			failover.Target{Name: "a", Sender: s}, failover.Target{Name: "b", Sender: s})
+	with := func(s mailer.Sender, cfg failover.Config, limiter failover.Limiter) mailer.Sender {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		c, err := failover.New(cfg,
+			failover.Target{Name: "a", Sender: s, Limiter: limiter}, failover.Target{Name: "b", Sender: s})
 		if err != nil {
 			b.Fatal(err)
 		}
 		return c
+	}
+	chain := func(s mailer.Sender, on func(context.Context, mailer.Attempt)) mailer.Sender {
+		return with(s, failover.Config{OnAttempt: on}, nil)
 	}
 	std := func(s mailer.Sender) mailer.Sender {
 		return mailer.SenderFunc(func(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
@@ -66,6 +72,7 @@ func BenchmarkSend(b *testing.B) {
 		{"chain", background, "id", chain(bare, nil)},
 		{"chain, ID assigned", background, "", chain(bare, nil)},
 		{"chain, OnAttempt", background, "id", chain(bare, note)},
+		{"chain, all on", background, "id", with(bare, allOn(), rate.NewLimiter(rate.Inf, 1))},
 		{"chain, deadline", deadline, "id", chain(bare, nil)},
 		{"listening, deadline", deadline, "id", listening},
 		{"listening std, deadline", deadline, "id", std(listening)},
@@ -97,6 +104,62 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
+// allOn is a Config with everything that costs something for every message.
+func allOn() failover.Config {
+	return failover.Config{
+		OnAttempt: func(context.Context, mailer.Attempt) {},
+		Order:     idle{},
+		Store:     idle{},
+	}
+}
+
+// idle is an Order, a Ledger and a Store that cost nothing themselves.
+type idle struct{}
+
+func (idle) Order(dst []int, _ mailer.Message, _ []failover.TargetInfo) ([]int, error) {
+	return append(dst, 0, 1), nil
+}
+func (idle) Begin(_, n int) int                               { return n }
+func (idle) End(int, int, error)                              {}
+func (idle) Join([]string, func(string, failover.Rest)) error { return nil }
+func (idle) Poll()                                            {}
+func (idle) Publish(string, failover.Rest)                    {}
+
+// BenchmarkSendBatch measures what a chain adds to a batch call of 500 messages:
+// read the ns/message.
+func BenchmarkSendBatch(b *testing.B) {
+	ms := make([]mailer.Message, 500)
+	for i := range ms {
+		ms[i] = message()
+	}
+	direct := &nothing{}
+	for _, row := range []struct {
+		name string
+		cfg  failover.Config
+	}{{"bare", failover.Config{}}, {"chain", failover.Config{}}, {"chain, all on", allOn()}} {
+		b.Run(row.name, func(b *testing.B) {
+			var s mailer.Sender = direct
+			if row.name != "bare" {
+				s = chainOf(b, row.cfg, direct)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				mailer.SendAll(b.Context(), s, ms)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(ms)), "ns/message")
+		})
+	}
+}
+
+// nothing is a BatchSender that takes everything.
+type nothing struct{ mailer.Sender }
+
+func (nothing) MaxBatch() int { return 500 }
+
+func (nothing) SendBatch(_ context.Context, ms []mailer.Message) []mailer.Result {
+	return make([]mailer.Result, len(ms))
+}
+
 // TestHappyPathAllocatesTwice holds the budget: the attempt's context and
 // Receipt.Attempts.
 func TestHappyPathAllocatesTwice(t *testing.T) {
@@ -105,9 +168,9 @@ func TestHappyPathAllocatesTwice(t *testing.T) {
 	}
 	deadline, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	for _, on := range []func(context.Context, mailer.Attempt){nil, func(context.Context, mailer.Attempt) {}} {
-		chain, err := failover.New(failover.Config{OnAttempt: on},
-			failover.Target{Name: "a", Sender: bare}, failover.Target{Name: "b", Sender: bare})
+	for name, cfg := range map[string]failover.Config{"nothing on": {}, "all on": allOn()} {
+		chain, err := failover.New(cfg,
+			failover.Target{Name: "a", Sender: bare, Limiter: rate.NewLimiter(rate.Inf, 1)}, failover.Target{Name: "b", Sender: bare})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +181,7 @@ func TestHappyPathAllocatesTwice(t *testing.T) {
 				alone := testing.AllocsPerRun(200, func() { _, _ = bare.Send(ctx, m) })
 				chained := testing.AllocsPerRun(200, func() { _, _ = chain.Send(ctx, m) })
 				if chained > alone+2 {
-					t.Errorf("ID %q, OnAttempt %t: %v allocations, %v without the chain", id, on != nil, chained, alone)
+					t.Errorf("ID %q, %s: %v allocations, %v without the chain", id, name, chained, alone)
 				}
 			}
 		}

@@ -293,7 +293,7 @@ func (h *health) succeed(p permit, n int, now time.Time) change {
 }
 
 // again notes an attempt in which n messages failed that are to be tried here
-// again, and tells whether they may.
+// again, and tells whether they may: not if the target rests, or did meanwhile.
 func (h *health) again(p permit, n int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

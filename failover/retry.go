@@ -11,11 +11,11 @@ import (
 const maxRetryWaits = 8
 
 // retry tells whether the message of w, which failed at t, is to be tried there
-// again, and after which wait. It never is when anybody may have it, when the
-// fault is not the service's or the network's, when the target rests or is being
-// probed, or when half of the time for the target would pass with waiting.
-func (c *Chain) retry(ctx context.Context, w *walk, t *target, p permit, err error, d Decision, now time.Time) (wait time.Duration, ok bool) {
-	if w.tries >= t.retries || !d.Next || p.probe || p.late || !mailer.NotSent(err) || ctx.Err() != nil {
+// again, and after which wait, if t's health has no objection. It is not when
+// anybody may have it, when the fault is not the service's or the network's, or
+// when more than half of the time for the target would pass with waiting.
+func (c *Chain) retry(ctx context.Context, w *walk, t *target, err error, d Decision, now time.Time) (wait time.Duration, ok bool) {
+	if w.tries >= t.retries || !d.Next || !mailer.NotSent(err) || ctx.Err() != nil {
 		return 0, false
 	}
 	switch asked := d.RestFor; {
