@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/elasticemail"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func Example() {
@@ -43,4 +44,28 @@ func Example() {
 		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
 	}
 	// Output: elasticemail took it as 3f2b6c1e-0000-4000-8000-aaaaaaaaaaaa
+}
+
+func ExampleNewWebhook() {
+	source, err := elasticemail.NewWebhook(elasticemail.WebhookConfig{Secrets: []string{"a-long-secret"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := webhook.Handler(source, func(_ context.Context, events []webhook.Event) error {
+		for _, e := range events {
+			fmt.Println(e.Recipient, e.Type, e.Bounce, e.Reason)
+		}
+		return nil
+	})
+
+	// What Elastic Email would send.
+	r := httptest.NewRequest(http.MethodGet, "/elasticemail?secret=a-long-secret&status=Error&category=NoMailbox"+
+		"&transaction=3f2b6c1e-0000&to=ada%40example.com&date=3%2F4%2F2026+10%3A11%3A13+AM", nil)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output:
+	// ada@example.com bounced hard mailbox
+	// 200
 }

@@ -2,7 +2,6 @@ package elasticemail
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,7 +60,7 @@ func (p *Provider) Verify(ctx context.Context) error {
 func (p *Provider) account(ctx context.Context) (answer, error) {
 	resp, err := p.api.Do(ctx, http.MethodGet, "/v2/account/load", httpapi.Body{})
 	if err != nil {
-		return answer{}, unsent(err)
+		return answer{}, adapter.Unsent(err)
 	}
 	a := parse(resp)
 	if resp.Status == http.StatusOK && a.err == nil && a.success && !a.failed && adapter.Members(a.data, func(_, _ []byte) {}) {
@@ -71,13 +70,5 @@ func (p *Provider) account(ctx context.Context) (answer, error) {
 	if strings.Contains(strings.ToLower(a.words), "access denied") {
 		e.Kind = mailer.KindUnknown // the key is known, and may not ask
 	}
-	return a, unsent(e)
-}
-
-// unsent marks an error of a call that was to send nothing.
-func unsent(err error) error {
-	if e, ok := errors.AsType[*mailer.Error](err); ok {
-		e.NotSent = true
-	}
-	return err
+	return a, adapter.Unsent(e)
 }

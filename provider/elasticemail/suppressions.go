@@ -54,7 +54,7 @@ func (p *Provider) PullSuppressions(ctx context.Context, cursor string) (page []
 	path := "/v4/suppressions/" + lists[list].name + "?limit=" + strconv.Itoa(pullPage) + "&offset=" + strconv.Itoa(offset)
 	resp, err := p.api.Do(ctx, http.MethodGet, path, httpapi.Body{})
 	if err != nil {
-		return nil, "", unsent(err)
+		return nil, "", adapter.Unsent(err)
 	}
 	whole := true
 	ok := adapter.Elements(resp.Body, func(value []byte) {
@@ -173,7 +173,7 @@ func listOf(r suppression.Reason) int {
 func (p *Provider) add(ctx context.Context, list string, body []byte) error {
 	resp, err := p.api.Do(ctx, http.MethodPost, "/v4/suppressions/"+list, httpapi.Bytes(body))
 	if err != nil {
-		return unsent(err)
+		return adapter.Unsent(err)
 	}
 	taken := resp.Status == http.StatusCreated || resp.Status == http.StatusOK
 	if !taken || resp.Err != nil || !adapter.Elements(resp.Body, func([]byte) {}) {
@@ -186,11 +186,11 @@ func (p *Provider) add(ctx context.Context, list string, body []byte) error {
 // nothing of one that nearly is.
 func (p *Provider) noList(resp *httpapi.Response) error {
 	if a := parse(resp); resp.Status >= 300 || a.failed {
-		return unsent(p.refusal(&a, resp))
+		return adapter.Unsent(p.refusal(&a, resp))
 	}
 	kind := mailer.KindUnknown
 	if resp.Err != nil {
 		kind = mailer.KindNetwork
 	}
-	return unsent(p.api.Error(resp, kind, "", "the answer is not a list of suppressions"))
+	return adapter.Unsent(p.api.Error(resp, kind, "", "the answer is not a list of suppressions"))
 }
