@@ -3,6 +3,7 @@
 package envelope
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,11 +91,8 @@ func convert(a string, utf8Local bool) (string, *mailer.Error) {
 	if !utf8Local && !isASCII(local) {
 		return "", &mailer.Error{Kind: mailer.KindUnsupported, NotSent: true, Message: "the local part has characters outside ASCII"}
 	}
-	if isASCII(domain) && !hasPunycode(domain) {
-		return a, nil
-	}
-	ascii, err := idna.Registration.ToASCII(norm.NFC.String(lower(domain)))
-	if err != nil || !isASCII(ascii) || len(local)+1+len(ascii) > maxAddress {
+	ascii, err := asciiDomain(domain)
+	if err != nil || len(local)+1+len(ascii) > maxAddress {
 		return "", &mailer.Error{Kind: mailer.KindInvalid, NotSent: true, Message: "the domain has no valid form in ASCII (IDNA2008)"}
 	}
 	if ascii == domain {
@@ -102,6 +100,21 @@ func convert(a string, utf8Local bool) (string, *mailer.Error) {
 	}
 	return local + "@" + ascii, nil
 }
+
+// asciiDomain returns a domain in ASCII: as it is, or in lower case if it was not
+// ASCII before or has punycode.
+func asciiDomain(domain string) (string, error) {
+	if isASCII(domain) && !hasPunycode(domain) {
+		return domain, nil
+	}
+	ascii, err := idna.Registration.ToASCII(norm.NFC.String(lower(domain)))
+	if err == nil && !isASCII(ascii) {
+		err = errNotASCII
+	}
+	return ascii, err
+}
+
+var errNotASCII = errors.New("not ASCII")
 
 // hasPunycode reports whether an ASCII domain may have a label of IDNA.
 func hasPunycode(domain string) bool {
@@ -195,6 +208,36 @@ func mailbox(a string) string {
 		a = local + "@" + domain
 	}
 	return lower(a)
+}
+
+// Mailbox returns what is equal in two addresses of the same mailbox, by the rules
+// that [Prepare] finds repeated recipients by: lower case, no needless quotes, the
+// domain in ASCII. ok is false for what is no address: an empty part, a domain that
+// has no form in ASCII, a space, a control character, brackets.
+func Mailbox(a string) (key string, ok bool) {
+	const specials = `<>()[]\\,;:"`
+	at := strings.LastIndexByte(a, '@')
+	if at < 1 || at == len(a)-1 || !utf8.ValidString(a) || strings.ContainsFunc(a, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
+		return "", false
+	}
+	local := a[:at]
+	if a[0] == '"' {
+		if at < 3 || a[at-1] != '"' {
+			return "", false
+		}
+		local = a[1 : at-1]
+	}
+	if strings.ContainsAny(local, specials) || strings.ContainsAny(a[at+1:], specials) {
+		return "", false
+	}
+	domain, err := asciiDomain(a[at+1:])
+	if err != nil || at+1+len(domain) > maxAddress {
+		return "", false
+	}
+	if domain != a[at+1:] {
+		a = a[:at+1] + domain
+	}
+	return mailbox(a), true
 }
 
 func sameMailbox(a, b string) bool {

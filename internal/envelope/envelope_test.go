@@ -410,3 +410,34 @@ func BenchmarkPrepare(b *testing.B) {
 		})
 	}
 }
+
+func TestMailboxIsEqualForTheSameMailbox(t *testing.T) {
+	for _, c := range []struct{ a, want string }{
+		{"ada@example.com", "ada@example.com"},
+		{"Ada@EXAMPLE.com", "ada@example.com"},
+		{"a@bücher.example", "a@xn--bcher-kva.example"},
+		{"A@BÜCHER.example", "a@xn--bcher-kva.example"},
+		{"a@XN--bcher-kva.example", "a@xn--bcher-kva.example"},
+		{"a@bu\u0308cher.example", "a@xn--bcher-kva.example"},
+		{`"a..B"@example.com`, "a..b@example.com"},
+		{"É@example.com", "é@example.com"},
+		{"a+b@example.com", "a+b@example.com"},
+		{strings.Repeat("a", 242) + "@example.com", strings.Repeat("a", 242) + "@example.com"},
+	} {
+		got, ok := envelope.Mailbox(c.a)
+		require.True(t, ok, c.a)
+		require.Equal(t, c.want, got)
+		again, ok := envelope.Mailbox(got)
+		require.True(t, ok)
+		require.Equal(t, got, again)
+	}
+	for _, a := range []string{
+		"", "@", "ada", "ada@", "@example.com", "a b@example.com", "a@exa mple.com", "a@example.com\n", "a\x00@example.com", "\xff@example.com",
+		"<a@example.com>", "a,b@example.com", "a@[127.0.0.1]", `"a@example.com`, `"@example.com`, `""@example.com`, `a"b@example.com`, `"a\"b"@example.com`,
+		"a@ab--é.example", "a@xn--bcher-kvA9.example", strings.Repeat("a", 243) + "@example.com",
+	} {
+		_, ok := envelope.Mailbox(a)
+		require.False(t, ok, a)
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() { envelope.Mailbox("ada@example.com") }))
+}
