@@ -150,6 +150,8 @@ func layering(fs map[string]*folder) []string {
 				fault = "this package imports of ours the root only"
 			case top == "provider" && f.path != "provider/providertest" && ours != "webhook" && ours != "suppression" && !under(ours, "internal"):
 				fault = "a service imports the root, webhook, suppression and internal packages only"
+			case top == "suppression" && ours != "webhook" && !under(ours, "suppression") && !under(ours, "internal"):
+				fault = "suppression imports the root, webhook and internal packages only"
 			case under(ours, "examples") || under(ours, "cmd"):
 				fault = "nobody imports a program"
 			}
@@ -227,6 +229,8 @@ func TestTheLayeringRulesFindWhatBreaksThem(t *testing.T) {
 		{name: "a service's test and webhooktest", path: "provider/ses", tests: module + "/webhook/webhooktest"},
 		{name: "suppression and a service", path: "suppression", imports: provider + "ses", want: "nobody imports a service"},
 		{name: "suppression and webhook", path: "suppression", imports: module + "/webhook"},
+		{name: "suppression and failover", path: "suppression/unsubscribe", imports: module + "/failover", want: "root, webhook and internal"},
+		{name: "suppression and a package of its own", path: "suppression/unsubscribe", imports: module + "/suppression"},
 		{name: "an internal package and a service", path: "internal/x", imports: provider + "ses", want: "nobody imports a service"},
 		{name: "a service and the root", path: "provider/ses", imports: module},
 		{name: "a service and webhook", path: "provider/ses", imports: module + "/webhook"},

@@ -215,7 +215,7 @@ func mailbox(a string) string {
 // domain in ASCII. ok is false for what is no address: an empty part, a domain that
 // has no form in ASCII, a space, a control character, brackets.
 func Mailbox(a string) (key string, ok bool) {
-	const specials = `<>()[]\\,;:"`
+	const specials = `<>()[]\,;:"`
 	at := strings.LastIndexByte(a, '@')
 	if at < 1 || at == len(a)-1 || !utf8.ValidString(a) || strings.ContainsFunc(a, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
 		return "", false
