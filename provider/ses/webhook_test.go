@@ -310,26 +310,28 @@ func TestWebhookConformance(t *testing.T) {
 	webhooktest.Run(t, conformance())
 }
 
-func TestWebhookConformanceOfSHA256(t *testing.T) {
-	s := conformance()
+func TestSHA1IsRefusedWhereToldSo(t *testing.T) {
 	c := new(amazon).config()
 	c.RequireSHA256 = true
-	s.New = func() (webhook.Source, error) { return NewWebhook(c) }
-	sign := func(text []byte) snsJSON {
-		return notice1(string(text)).with("SignatureVersion", "2").signed(amazonKey())
+	w, err := NewWebhook(c)
+	require.NoError(t, err)
+	sha1, sha256 := notice1(sampleEvent), notice1(sampleEvent).with("SignatureVersion", "2")
+	for name, c := range map[string]struct {
+		e    snsJSON
+		want error
+	}{
+		"SHA-256":                {sha256.signed(amazonKey()), nil},
+		"SHA-256 by another key": {sha256.signed(otherKey()), webhook.ErrUnverified},
+		"SHA-256 called SHA-1":   {sha256.signed(amazonKey()).with("SignatureVersion", "1"), webhook.ErrUnverified},
+		"SHA-256 of another id":  {sha256.signed(amazonKey()).with("MessageId", "1"), webhook.ErrUnverified},
+		"SHA-1":                  {sha1.signed(amazonKey()), webhook.ErrUnverified},
+		"SHA-1 called SHA-256":   {sha1.signed(amazonKey()).with("SignatureVersion", "2"), webhook.ErrUnverified},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := receive(t.Context(), w, c.e.posted())
+			require.ErrorIs(t, err, c.want)
+		})
 	}
-	s.Request = func(payload []byte) *http.Request { return sign(payload).posted() }
-	s.Forged = map[string]func([]byte) *http.Request{
-		"with SHA-1":      func(b []byte) *http.Request { return notice1(string(b)).signed(amazonKey()).posted() },
-		"that says SHA-1": func(b []byte) *http.Request { return sign(b).with("SignatureVersion", "1").posted() },
-		"of SHA-1 under SHA-2": func(b []byte) *http.Request {
-			return notice1(string(b)).signed(amazonKey()).with("SignatureVersion", "2").posted()
-		},
-		"by another key":        func(b []byte) *http.Request { return sign(b).signed(otherKey()).posted() },
-		"of somebody's version": func(b []byte) *http.Request { return sign(b).with("SignatureVersion", "3").posted() },
-	}
-	s.RoundTrip = nil
-	webhooktest.Run(t, s)
 }
 
 const hookPassword = "a password of webhooks"

@@ -3,6 +3,7 @@ package smtp2go
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -47,7 +48,7 @@ func TestWebhookConformance(t *testing.T) {
 			return r
 		}
 	}
-	spec := webhooktest.Spec{
+	webhooktest.Run(t, webhooktest.Spec{
 		Name:    "smtp2go",
 		Secrets: []string{hookToken, "an-older-token-0123456789", hookPassword},
 		Config:  hook,
@@ -74,17 +75,36 @@ func TestWebhookConformance(t *testing.T) {
 		},
 		Unknown:   []byte(`{"event":"teleported","id":"1f0e","time":"2026-03-04T10:11:13Z","email_id":"1u0SwL-B9zBpi9ffUq-JAB2","rcpt":"dana@customer.example"}`),
 		RoundTrip: reported,
-	}
-	webhooktest.Run(t, spec)
-	t.Run("with a password", func(t *testing.T) {
-		spec.Request = func(body []byte) *http.Request {
-			r := notified(body)
-			r.SetBasicAuth("smtp2go", hookPassword)
-			return r
-		}
-		spec.Forged, spec.RoundTrip = nil, nil
-		webhooktest.Run(t, spec)
 	})
+}
+
+func TestWebhookTakesEachOfItsSecrets(t *testing.T) {
+	w, err := NewWebhook(hook)
+	require.NoError(t, err)
+	basic := func(user, password string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	}
+	for value, want := range map[string]error{
+		"Bearer " + hookToken:              nil,
+		"bearer " + hookToken:              nil,
+		"Bearer " + hook.Bearer[0]:         nil,
+		basic("smtp2go", hookPassword):     nil,
+		basic("another", hookPassword):     webhook.ErrUnverified,
+		basic("smtp2go", hookPassword+"x"): webhook.ErrUnverified,
+		"Bearer x" + hookToken:             webhook.ErrUnverified,
+		"Bearer":                           webhook.ErrUnverified,
+		"":                                 webhook.ErrUnverified,
+	} {
+		_, err := w.Receive(t.Context(), &webhook.Request{
+			Method: http.MethodPost, Header: http.Header{"Authorization": {value}}, Body: []byte("{}"),
+		})
+		require.ErrorIs(t, err, want, value)
+	}
+	// A kind of secret that is not set lets nobody in.
+	w, err = NewWebhook(WebhookConfig{Basic: hook.Basic})
+	require.NoError(t, err)
+	_, err = w.Receive(t.Context(), &webhook.Request{Method: http.MethodPost, Header: http.Header{"Authorization": {"Bearer "}}})
+	require.ErrorIs(t, err, webhook.ErrUnverified)
 }
 
 // reported sends m, and reports that its first recipient has it.
