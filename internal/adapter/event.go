@@ -82,3 +82,13 @@ func MatchBasic(list []webhook.Basic, h http.Header) bool {
 	}
 	return match
 }
+
+// EntryAddress checks the address of a suppression's entry. Whether it is one is for
+// the service to say: it may take a whole domain.
+func EntryAddress(i int, address string) error {
+	field := Index("entries", i) + ".Address"
+	if address == "" {
+		return Invalid(field, errors.New("is empty"))
+	}
+	return Setting(field, address)
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/webhook"
 )
 
@@ -79,4 +80,12 @@ func TestBasic(t *testing.T) {
 	}
 	require.False(t, MatchBasic(list, http.Header{}))
 	require.False(t, MatchBasic(nil, http.Header{}))
+}
+
+func TestEntryAddress(t *testing.T) {
+	require.NoError(t, EntryAddress(0, "ada@example.com"))
+	require.NoError(t, EntryAddress(0, "example.com"))
+	for _, address := range []string{"", "a\n@example.com", "a\xff@example.com"} {
+		requireError(t, EntryAddress(3, address), "", mailer.KindInvalid, "entries[3].Address")
+	}
 }
