@@ -56,12 +56,8 @@ func (p *Provider) account(ctx context.Context) (*sesv2.GetAccountOutput, error)
 	if err == nil && out.SendQuota == nil {
 		err = p.refusal(c, mailer.Address{}, errors.New("the answer has no SendQuota"))
 	}
-	if e, ok := errors.AsType[*mailer.Error](err); ok {
-		e.NotSent = true // nothing was to be sent
-		if e.Kind == mailer.KindUnauthorized && (e.Code == "AccessDeniedException" || e.Code == "AccessDenied") {
-			e.Kind = mailer.KindUnknown
-		}
-		return nil, e
+	if err != nil {
+		return nil, unsent(err)
 	}
 	return out, nil
 }

@@ -19,10 +19,7 @@ import (
 func (p *Provider) Quota(ctx context.Context) (mailer.Quota, error) {
 	a, resp, err := p.ask(ctx, "/stats/email_cycle")
 	if err != nil {
-		if e, ok := errors.AsType[*mailer.Error](err); ok && strings.HasSuffix(e.Code, "ENDPOINT_PERMISSION_DENIED") {
-			e.Kind = mailer.KindUnknown
-		}
-		return mailer.Quota{}, err
+		return mailer.Quota{}, mayNotAsk(err)
 	}
 	q, known := mailer.Quota{Limit: -1, Remaining: -1}, false
 	number := func(value []byte, to *int64) {
@@ -44,6 +41,15 @@ func (p *Provider) Quota(ctx context.Context) (mailer.Quota, error) {
 		return mailer.Quota{}, p.misunderstood(&a, resp, "the answer has no cycle_max")
 	}
 	return q, nil
+}
+
+// mayNotAsk changes the error of a key that may not make a call: it may still be
+// allowed to send.
+func mayNotAsk(err error) error {
+	if e, ok := errors.AsType[*mailer.Error](err); ok && strings.HasSuffix(e.Code, "ENDPOINT_PERMISSION_DENIED") {
+		e.Kind = mailer.KindUnknown
+	}
+	return err
 }
 
 // cycleEnd reads a time, which may lack the zone: UTC. The zero time: it is none.
@@ -76,9 +82,19 @@ func (p *Provider) Verify(ctx context.Context) error {
 	return nil
 }
 
-// ask makes a call that sends nothing. Its error is NotSent.
+// ask makes a call that sends nothing, and has data in its answer. Its error is
+// NotSent.
 func (p *Provider) ask(ctx context.Context, path string) (answer, *httpapi.Response, error) {
-	resp, err := p.api.Do(ctx, http.MethodPost, path, httpapi.Bytes([]byte("{}")))
+	a, resp, err := p.call(ctx, path, []byte("{}"))
+	if err == nil && len(a.data) == 0 {
+		err = p.misunderstood(&a, resp, "the answer has no data")
+	}
+	return a, resp, err
+}
+
+// call makes a call that sends nothing. Its error is NotSent.
+func (p *Provider) call(ctx context.Context, path string, body []byte) (answer, *httpapi.Response, error) {
+	resp, err := p.api.Do(ctx, http.MethodPost, path, httpapi.Bytes(body))
 	if err != nil {
 		if e, ok := errors.AsType[*mailer.Error](err); ok {
 			e.NotSent = true
@@ -86,7 +102,7 @@ func (p *Provider) ask(ctx context.Context, path string) (answer, *httpapi.Respo
 		return answer{}, nil, err
 	}
 	a := parse(resp)
-	if resp.Status != http.StatusOK || a.err != nil || a.failed || len(a.data) == 0 {
+	if resp.Status != http.StatusOK || a.err != nil || a.failed {
 		e := p.refusal(&a, resp)
 		e.NotSent = true
 		return a, resp, e
