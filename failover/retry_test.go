@@ -137,6 +137,34 @@ func TestRetries(t *testing.T) {
 			require.Equal(t, 2, a.calls())
 		})
 	})
+	t.Run("nobody waits for a target that came to rest during the attempt", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a, _ := retrying(t, failover.Config{})
+			a.answers(func(context.Context, mailer.Message) error {
+				time.Sleep(time.Second)
+				return refused(mailer.KindUnavailable)
+			})
+			time.AfterFunc(500*time.Millisecond, func() {
+				a.fails(refused(mailer.KindUnauthorized))
+				via(t, c)
+			})
+			start := time.Now()
+			require.Equal(t, "a b", via(t, c))
+			require.Equal(t, time.Second, time.Since(start))
+		})
+	})
+	t.Run("the last failure decides", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := &service{name: "a"}
+			c := chainOf(t, failover.Config{}, failover.Target{Sender: a, Retries: 1})
+			a.answers(func(context.Context, mailer.Message) error {
+				a.fails(refused(mailer.KindTooLarge))
+				return refused(mailer.KindUnavailable)
+			})
+			_, err := c.Send(t.Context(), message())
+			require.Equal(t, mailer.KindTooLarge, mailer.KindOf(err))
+		})
+	})
 	t.Run("never by a probe, or at a target that rests", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := &service{name: "a"}
