@@ -36,9 +36,9 @@
 // mail goes to the others. After the rest one message at a time tries it; the
 // others pass it by. If the service takes that message, the target is well, and
 // mail prefers it again as before; but until it has taken ten messages in a row,
-// one strike lets it rest, and for longer than the last time. A fault
-// of the message, or a caller who gives up, says nothing: the next message
-// tries. So a bad message never takes a good service out.
+// one strike lets it rest, and for longer than the last time. A fault of the
+// message, or a caller who gives up, says nothing: the next message tries. So a
+// bad message never takes a good service out.
 //
 // A refusal is the message's fault until another target takes that message. Of
 // such refusals [Config].Refusals in a row, of different messages and with none
@@ -54,10 +54,10 @@
 // messages, however long its time-out is.
 //
 // If no target may be tried because all rest or are being probed, one that is only
-// silent is tried anyway, or else the one that wakes first, except those whose service named a time that lies
-// ahead. Success brings it back, failure does not count against it. If all named a
-// time, Send returns an error without traffic: NotSent, with the earliest
-// RetryAfter.
+// silent is tried anyway, or else the one that wakes first, except those whose
+// service named a time that lies ahead. Success brings it back, failure does not
+// count against it. If all named a time, Send returns an error without traffic:
+// NotSent, with the earliest RetryAfter.
 //
 // # Order, rate and company
 //
