@@ -5,7 +5,6 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"html/template"
 	"log/slog"
 	"math"
 	"net/http"
@@ -17,21 +16,14 @@ import (
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/examples/internal/services"
+	"github.com/seed355143d4/mailer/examples/internal/site"
 	"github.com/seed355143d4/mailer/failover"
 )
 
 //go:embed web
 var web embed.FS
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"seconds": func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + " s" },
-	"until": func(t time.Time) string {
-		if d := time.Until(t); d > 0 {
-			return "for " + d.Round(time.Second).String()
-		}
-		return "until the next mail"
-	},
-}).ParseFS(web, "web/*.html"))
+var pages = site.Pages(web, "web/*.html")
 
 // registerWithin is how long a visitor waits for the answer to a registration.
 const registerWithin = 10 * time.Second
@@ -55,7 +47,7 @@ func newApp(p *post, from mailer.Address, base string) http.Handler {
 	mux.HandleFunc("GET /verify", a.verify)
 	mux.HandleFunc("GET /status", a.status)
 	mux.HandleFunc("POST /services/{name}", a.setMode)
-	mux.Handle("GET /web/", http.FileServerFS(web))
+	mux.Handle("GET /web/", site.Assets())
 	if p.inbox != nil {
 		mux.Handle("/inbox/", http.StripPrefix("/inbox", p.inbox))
 	}
@@ -77,19 +69,7 @@ type page struct {
 
 func (a *app) show(w http.ResponseWriter, status int, name string, p page) {
 	p.Inbox, p.Services, p.Modes, p.Health = a.post.inbox != nil, a.post.services, services.Modes(), a.post.Health()
-	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, name, p); err != nil {
-		slog.Error("page", "name", name, "err", err)
-		http.Error(w, "This page could not be made. Please try again.", http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'")
-	h.Set("Referrer-Policy", "no-referrer") // the verification link carries a token
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	b.WriteTo(w)
+	site.Show(w, status, pages, name, p)
 }
 
 func (a *app) home(w http.ResponseWriter, r *http.Request) {

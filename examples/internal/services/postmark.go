@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/mail"
 	"strings"
+	"time"
 
 	"github.com/seed355143d4/mailer"
 )
@@ -28,7 +29,31 @@ func Postmark(deliver mailer.Sender) (*Service, error) {
 		invalid: func(text string) answer {
 			return answer{http.StatusUnprocessableEntity, `{"ErrorCode":300,"Message":` + quote(text) + `}`}
 		},
+		report:  reportPostmark,
+		retries: []time.Duration{1 * time.Minute, 5 * time.Minute, 10 * time.Minute, 10 * time.Minute, 10 * time.Minute, 15 * time.Minute},
 	}, deliver)
+}
+
+// reportPostmark is one object for one event.
+func reportPostmark(e Event, m taken, number int64, now time.Time) []byte {
+	at := now.UTC().Format(time.RFC3339)
+	o := map[string]any{
+		"MessageID": m.id, "Tag": m.tag(), "Metadata": m.args, "ServerID": 23, "MessageStream": "outbound",
+	}
+	switch e {
+	case Delivered:
+		o["RecordType"], o["Recipient"], o["DeliveredAt"], o["Details"] = "Delivery", m.recipient, at, "250 2.0.0 OK"
+	case Opened:
+		o["RecordType"], o["Recipient"], o["ReceivedAt"], o["FirstOpen"] = "Open", m.recipient, at, true
+	case Bounced:
+		o["RecordType"], o["Email"], o["BouncedAt"], o["ID"] = "Bounce", m.recipient, at, number
+		o["Type"], o["TypeCode"], o["Inactive"], o["Details"] = "HardBounce", 1, true, noSuchUser
+	case Complained:
+		o["RecordType"], o["Email"], o["BouncedAt"], o["ID"] = "SpamComplaint", m.recipient, at, number
+		o["Type"], o["TypeCode"], o["Inactive"] = "SpamComplaint", 100001, true
+	}
+	body, _ := json.Marshal(o) // strings and numbers always can
+	return body
 }
 
 func decodePostmark(body []byte) (mailer.Message, error) {

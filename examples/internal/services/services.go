@@ -62,6 +62,9 @@ type api struct {
 	accept  func(w http.ResponseWriter, id string)
 	refusal map[Mode]answer
 	invalid func(text string) answer
+	report  func(e Event, m taken, number int64, now time.Time) []byte
+	retries []time.Duration // after a report that was not taken
+	sign    func(r *http.Request, body []byte)
 }
 
 type answer struct {
@@ -78,12 +81,15 @@ type Service struct {
 	mode Mode
 	addr string
 	srv  *http.Server
+
+	reporter
 }
 
 // start begins to listen on a free loopback port, in the mode Healthy. Accepted
 // mail goes to deliver. Close ends it.
 func start(a api, deliver mailer.Sender) (*Service, error) {
 	s := &Service{api: a, deliver: deliver, mode: Healthy, addr: "127.0.0.1:0"}
+	s.reporter.init()
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
@@ -128,8 +134,9 @@ func (s *Service) SetMode(m Mode) error {
 	return nil
 }
 
-// Close ends the service.
+// Close ends the service, and drops what it has not reported yet.
 func (s *Service) Close() error {
+	s.reporter.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.srv == nil {
@@ -189,7 +196,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.api.invalid(err.Error()).write(w)
 		return
 	}
-	s.api.accept(w, mailer.NewID())
+	id := mailer.NewID()
+	s.remember(id, m)
+	s.api.accept(w, id)
+	_ = s.Report(id, Delivered) // it was remembered a moment ago
 }
 
 func (a answer) write(w http.ResponseWriter) {
