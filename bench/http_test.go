@@ -14,13 +14,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
+	"github.com/mailjet/mailjet-apiv3-go/v4"
 	mrz "github.com/mrz1836/postmark"
 	"github.com/sendgrid/sendgrid-go"
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 
 	"github.com/seed355143d4/mailer"
+	mj "github.com/seed355143d4/mailer/provider/mailjet"
 	pm "github.com/seed355143d4/mailer/provider/postmark"
 	sg "github.com/seed355143d4/mailer/provider/sendgrid"
+	"github.com/seed355143d4/mailer/provider/ses"
 )
 
 // The registration mail: 1 kB of text, 4 kB of HTML.
@@ -52,12 +59,12 @@ func sender(s mailer.Sender, file []byte) func(context.Context) error {
 }
 
 var postmarkAdapter = subject{"mailer-postmark", func(file []byte) (func(context.Context) error, error) {
-	p, err := pm.New(pm.Config{ServerToken: "token", BaseURL: base})
+	p, err := openPostmark(base)
 	return sender(p, file), err
 }}
 
 var sendgridAdapter = subject{"mailer-sendgrid", func(file []byte) (func(context.Context) error, error) {
-	p, err := sg.New(sg.Config{APIKey: "SG.key", BaseURL: base})
+	p, err := openSendgrid(base)
 	return sender(p, file), err
 }}
 
@@ -155,10 +162,77 @@ var bareSendgrid = bare("bare-post-sendgrid", func(c *http.Client) (mailer.Sende
 	return sg.New(sg.Config{APIKey: "SG.key", BaseURL: base, HTTPClient: c})
 })
 
+var mailjetAdapter = subject{"mailer-mailjet", func(file []byte) (func(context.Context) error, error) {
+	p, err := openMailjet(base)
+	return sender(p, file), err
+}}
+
+var mailjetV4 = subject{"mailjet-apiv3-go", func(file []byte) (func(context.Context) error, error) {
+	c := mailjet.NewMailjetClient("key", "secret", base+"/v3")
+	return func(ctx context.Context) error {
+		m := mailjet.InfoMessagesV31{
+			From:    &mailjet.RecipientV31{Email: "hello@example.com", Name: "Example"},
+			To:      &mailjet.RecipientsV31{{Email: "ada@example.com", Name: "Ada"}},
+			Subject: "Confirm your address", TextPart: text, HTMLPart: html,
+		}
+		if file != nil {
+			m.Attachments = &mailjet.AttachmentsV31{{
+				Filename: "file.bin", ContentType: "application/octet-stream",
+				Base64Content: base64.StdEncoding.EncodeToString(file),
+			}}
+		}
+		_, err := c.SendMailV31(&mailjet.MessagesV31{Info: []mailjet.InfoMessagesV31{m}}, mailjet.WithContext(ctx))
+		return err
+	}, nil
+}}
+
+var sesAdapter = subject{"mailer-ses", func(file []byte) (func(context.Context) error, error) {
+	p, err := openSES(base)
+	return sender(p, file), err
+}}
+
+func newSESV2(url string) *sesv2.Client {
+	return sesv2.New(sesv2.Options{
+		Region: "eu-west-1", BaseEndpoint: aws.String(url),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+	})
+}
+
+var sesV2 = subject{"aws-sesv2", func(file []byte) (func(context.Context) error, error) {
+	c := newSESV2(base)
+	return func(ctx context.Context) error {
+		part := func(s string) *types.Content {
+			return &types.Content{Data: aws.String(s), Charset: aws.String("UTF-8")}
+		}
+		m := &types.Message{Subject: part("Confirm your address"), Body: &types.Body{Text: part(text), Html: part(html)}}
+		if file != nil {
+			m.Attachments = []types.Attachment{{
+				FileName: aws.String("file.bin"), ContentType: aws.String("application/octet-stream"), RawContent: file,
+			}}
+		}
+		_, err := c.SendEmail(ctx, &sesv2.SendEmailInput{
+			FromEmailAddress: aws.String("Example <hello@example.com>"),
+			Destination:      &types.Destination{ToAddresses: []string{"Ada <ada@example.com>"}},
+			Content:          &types.EmailContent{Simple: m},
+		})
+		return err
+	}, nil
+}}
+
+var bareMailjet = bare("bare-post-mailjet", func(c *http.Client) (mailer.Sender, error) {
+	return mj.New(mj.Config{APIKey: "key", SecretKey: "secret", BaseURL: base, HTTPClient: c})
+})
+
+var bareSES = bare("bare-post-ses", func(c *http.Client) (mailer.Sender, error) {
+	return ses.New(ses.Config{Region: "eu-west-1", AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", BaseURL: base, HTTPClient: c})
+})
+
 // subjects stand in families; the first of each is its floor.
 var subjects = [][]subject{
 	{barePostmark, postmarkAdapter, postmarkMRZ},
 	{bareSendgrid, sendgridAdapter, sendgridGo},
+	{bareMailjet, mailjetAdapter, mailjetV4},
+	{bareSES, sesAdapter, sesV2},
 }
 
 func TestEverySubjectSendsTheWholeMail(t *testing.T) {

@@ -91,8 +91,8 @@ func startChild(name string, env ...string) (*exec.Cmd, *bufio.Reader, error) {
 	return cmd, bufio.NewReader(out), cmd.Start()
 }
 
-// httpServer speaks HTTP/1.1 over TLS, and says yes in Postmark's and in
-// SendGrid's way. It prints its address and its certificate.
+// httpServer speaks HTTP/1.1 over TLS, and says yes in the way of each service. It
+// prints its address and its certificate.
 func httpServer() {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
@@ -130,8 +130,68 @@ func check(err error) {
 
 var accepted, mails, octets atomic.Int64
 
-const postmarkAnswer = `{"To":"ada@example.com","SubmittedAt":"2026-11-02T09:14:07.3308127Z",` +
+// latency is what a path that begins with /slow takes beside the server's work: a
+// network with that round trip, on connections that stand.
+const latency = 20 * time.Millisecond
+
+// singles are the answers to calls with one mail.
+var singles = map[string]string{
+	"/email":                    fmt.Sprintf(postmarkAnswer, "ada@example.com"),
+	"/v2/email/outbound-emails": `{"MessageId":"0102019a7b1c2d3e-4f5a6b7c-8d9e-4f01-a2b3-c4d5e6f70809-000000"}`,
+	"/email/send":               `{"request_id":"r-1","data":{"succeeded":1,"failed":0,"failures":[],"email_id":"1u0SwL-B9zBpi9ffUq-JAB2"}}`,
+	"/v4/emails/transactional":  `{"TransactionID":"3f2b6c1e-0000-4000-8000-aaaaaaaaaaaa","MessageID":"AbCdEfGhIjKlMnOpQrSt"}`,
+}
+
+const postmarkAnswer = `{"To":"%s","SubmittedAt":"2026-11-02T09:14:07.3308127Z",` +
 	`"MessageID":"7f4f2c9e-5c5b-4a27-9f3a-2f0a1f3f9c11","ErrorCode":0,"Message":"OK"}`
+
+// batches tell how many mails a call has, and make its answer.
+var batches = map[string]func(body []byte) (int, string){
+	"/email/batch":              postmarkBatch,
+	"/email/batchWithTemplates": postmarkBatch,
+	"/v3/mail/send":             func(body []byte) (int, string) { return max(1, bytes.Count(body, []byte(`"to":[`))), "" },
+	"/v3.1/send": func(body []byte) (int, string) {
+		var answers []string
+		for _, m := range bytes.Split(body, []byte(`"To":[{"Email":"`))[1:] {
+			id := ""
+			if _, rest, ok := bytes.Cut(m, []byte(`"CustomID":"`)); ok {
+				id = `"CustomID":"` + value(rest) + `",`
+			}
+			answers = append(answers, fmt.Sprintf(`{"Status":"success",%s"To":[{"Email":"%s","MessageUUID":"5d4710f5-9aff-4ff8-9d7e-1f0cf9125019",`+
+				`"MessageID":1152921540123456789,"MessageHref":"https://api.mailjet.com/v3/REST/message/1152921540123456789"}],"Cc":[],"Bcc":[]}`, id, value(m)))
+		}
+		return len(answers), `{"Messages":[` + strings.Join(answers, ",") + "]}"
+	},
+	"/api/v1/email": func(body []byte) (int, string) {
+		return bytes.Count(body, []byte(`"To":[`)), `{"ErrorCode":"Success","MessageResults":null,"TransactionReceipt":null}`
+	},
+	"/v2/email/outbound-bulk-emails": func(body []byte) (int, string) {
+		n := bytes.Count(body, []byte(`"Destination":`))
+		one := `{"Status":"SUCCESS","MessageId":"0102019a7b1c2d3e-4f5a6b7c-8d9e-4f01-a2b3-c4d5e6f70809-000000"}`
+		return n, `{"BulkEmailEntryResults":[` + strings.Repeat(one+",", n-1) + one + "]}"
+	},
+}
+
+func postmarkBatch(body []byte) (int, string) {
+	var answers []string
+	for _, m := range bytes.Split(body, []byte(`"To":"`))[1:] {
+		answers = append(answers, fmt.Sprintf(postmarkAnswer, value(m)))
+	}
+	return len(answers), "[" + strings.Join(answers, ",") + "]"
+}
+
+// value is the JSON string that the text is within, as it stands there.
+func value(text []byte) string {
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return string(text[:i])
+		}
+	}
+	return ""
+}
 
 func serve(c net.Conn) {
 	defer c.Close()
@@ -154,51 +214,76 @@ func serve(c net.Conn) {
 				break
 			}
 		}
-		if chunked {
-			var err error
-			if length, err = discardChunks(r); err != nil {
-				return
-			}
-		} else if _, err := r.Discard(length); err != nil {
+		path, slow := strings.CutPrefix(path, "/slow")
+		answer, single := singles[path]
+		batch := batches[path]
+		var body []byte
+		var err error
+		switch {
+		case chunked:
+			body, length, err = readChunks(r, batch != nil)
+		case batch == nil || length > 1<<20 && path == "/v3/mail/send": // a mail with a file
+			_, err = r.Discard(length)
+		default:
+			body = make([]byte, length)
+			_, err = io.ReadFull(r, body)
+		}
+		if err != nil {
 			return
 		}
-		switch path {
-		case "/email":
-			mails.Add(1)
-			octets.Add(int64(length))
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(postmarkAnswer), postmarkAnswer)
-		case "/v3/mail/send":
-			mails.Add(1)
-			octets.Add(int64(length))
-			io.WriteString(c, "HTTP/1.1 202 Accepted\r\nX-Message-Id: Xj5LmNkWSOqRbdvOpR34BA\r\nContent-Length: 0\r\n\r\n")
-		case "/count":
+		if slow {
+			time.Sleep(latency)
+		}
+		n := 1
+		switch {
+		case batch != nil:
+			n, answer = batch(body)
+		case path == "/count":
 			s := fmt.Sprint(accepted.Load(), mails.Load(), octets.Load())
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(s), s)
 			return
-		default:
+		case !single:
 			io.WriteString(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+			continue
 		}
+		mails.Add(int64(n))
+		octets.Add(int64(length))
+		if answer == "" {
+			io.WriteString(c, "HTTP/1.1 202 Accepted\r\nX-Message-Id: Xj5LmNkWSOqRbdvOpR34BA\r\nContent-Length: 0\r\n\r\n")
+			continue
+		}
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
 	}
 }
 
-// discardChunks reads a chunked body without trailers.
-func discardChunks(r *bufio.Reader) (total int, err error) {
+// readChunks reads a chunked body without trailers, and tells its length. The body
+// itself is nil unless it is to be kept.
+func readChunks(r *bufio.Reader, keep bool) (body []byte, length int, err error) {
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return total, err
+			return nil, 0, err
 		}
 		size, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 32)
 		if err != nil {
-			return total, err
+			return nil, 0, err
 		}
-		if _, err := r.Discard(int(size) + len("\r\n")); err != nil {
-			return total, err
+		length += int(size)
+		if keep {
+			body = append(body, make([]byte, size)...)
+			_, err = io.ReadFull(r, body[length-int(size):])
+		} else {
+			_, err = r.Discard(int(size))
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if _, err := r.Discard(len("\r\n")); err != nil {
+			return nil, 0, err
 		}
 		if size == 0 {
-			return total, nil
+			return body, length, nil
 		}
-		total += int(size)
 	}
 }
 
