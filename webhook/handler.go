@@ -157,9 +157,6 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	default:
 		return nil, errEncoding
 	}
-	if r.ContentLength > h.limit {
-		return nil, errTooLarge
-	}
 	var b bytes.Buffer
 	b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // no more on a mere promise
 	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, h.limit)); err != nil {
