@@ -310,6 +310,31 @@ func TestBatchSendsAFileOnce(t *testing.T) {
 	require.Less(t, s.calls[0].size, 1_500_000)
 }
 
+func TestBatchSortsByFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		files [2]mailer.Attachment
+		lens  []int
+	}{
+		"other names go apart":    {[2]mailer.Attachment{{Name: "a", Content: []byte("x")}, {Name: "b", Content: []byte("x")}}, []int{3, 3}},
+		"other sizes go apart":    {[2]mailer.Attachment{{Name: "a", Content: []byte("x")}, {Name: "a", Content: []byte("xx")}}, []int{3, 3}},
+		"else one by one is seen": {[2]mailer.Attachment{{Name: "a", Content: []byte("x")}, {Name: "a", Content: []byte("y")}}, []int{1, 1, 1, 1, 1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &batchService{}
+			ms := many(6)
+			for i := range ms {
+				ms[i].Attachments = []mailer.Attachment{c.files[i%2]}
+			}
+			results := s.provider(t, Config{}).SendBatch(t.Context(), ms)
+			s.requireTaken(t, ms, results)
+			require.Equal(t, c.lens, s.lens())
+			for _, call := range s.calls {
+				call.requireParts(t, ms, results)
+			}
+		})
+	}
+}
+
 func TestBatchKeepsCallsSmall(t *testing.T) {
 	s := &batchService{}
 	ms := many(8)
