@@ -55,6 +55,7 @@ type Budget struct {
 
 	mu       sync.Mutex
 	accounts []account
+	due      time.Time // when a period ends or a service is to be asked
 }
 
 // Allowance is what a target may be given. The zero value sets no limit.
@@ -152,7 +153,12 @@ func (b *Budget) Bind(targets []TargetInfo) error {
 		if b.Every >= 0 {
 			a.source, _ = mailer.As[mailer.QuotaReporter](t.Sender)
 		}
-		b.turn(a, time.Now()) // so that Shared knows what to ask for
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	for i := range b.accounts {
+		b.turn(&b.accounts[i], now) // so that Shared knows what to ask for
 	}
 	return bind(b.Inner, targets)
 }
@@ -163,18 +169,14 @@ func (b *Budget) Order(dst []int, m mailer.Message, targets []TargetInfo) ([]int
 		b.Shared.Poll()
 	}
 	now := time.Now()
-	empty := 0
+	empty := false
 	b.mu.Lock()
+	b.tend(now)
 	for i := range b.accounts {
-		a := &b.accounts[i]
-		b.turn(a, now)
-		b.look(a, now)
-		if a.left() <= 0 {
-			empty++
-		}
+		empty = empty || b.accounts[i].left() <= 0
 	}
 	b.mu.Unlock()
-	if empty == 0 {
+	if !empty {
 		return arranged(b.Inner, dst, m, targets)
 	}
 	return b.without(dst, m, targets, now)
@@ -230,8 +232,8 @@ func (b *Budget) without(dst []int, m mailer.Message, targets []TargetInfo, now 
 // Begin implements [Ledger].
 func (b *Budget) Begin(target, n int) int {
 	b.mu.Lock()
+	b.tend(time.Now())
 	a := &b.accounts[target]
-	b.turn(a, time.Now())
 	got := int64(n)
 	purses := a.purses()
 	for i, p := range purses {
@@ -257,8 +259,7 @@ func (b *Budget) End(target, n int, err error) {
 	b.settle(target, n, mailer.NotSent(err))
 	if mailer.KindOf(err) == mailer.KindQuota {
 		b.mu.Lock()
-		a := &b.accounts[target]
-		a.sooner(time.Now())
+		b.sooner(&b.accounts[target], time.Now())
 		b.mu.Unlock()
 	}
 	end(b.Inner, target, n, err)
@@ -298,6 +299,32 @@ func (a *account) until() (until time.Time) {
 	return until
 }
 
+// tend does what is due by now.
+func (b *Budget) tend(now time.Time) {
+	if now.Before(b.due) {
+		return
+	}
+	var due time.Time
+	soonest := func(t time.Time) {
+		if due.IsZero() || t.Before(due) {
+			due = t
+		}
+	}
+	for i := range b.accounts {
+		a := &b.accounts[i]
+		b.turn(a, now)
+		b.look(a, now)
+		soonest(a.day.until)
+		if a.told.spent != nil {
+			soonest(a.told.until)
+		}
+		if a.source != nil && !a.asking {
+			soonest(a.ask)
+		}
+	}
+	b.due = due
+}
+
 // turn begins the periods that are due.
 func (b *Budget) turn(a *account, now time.Time) {
 	if !now.Before(a.day.until) {
@@ -315,7 +342,7 @@ func (b *Budget) turn(a *account, now time.Time) {
 		if a.told.limit < 0 {
 			a.told.spent = nil
 		}
-		a.sooner(now)
+		b.sooner(a, now)
 	}
 }
 
@@ -330,7 +357,7 @@ func (b *Budget) renew(a *account, p *purse, limit int64, period string, until t
 }
 
 // sooner brings the next reading forward.
-func (a *account) sooner(now time.Time) {
+func (b *Budget) sooner(a *account, now time.Time) {
 	soonest := a.asked.Add(quotaSoonest)
 	if soonest.Before(now) {
 		soonest = now
@@ -338,6 +365,7 @@ func (a *account) sooner(now time.Time) {
 	if soonest.Before(a.ask) {
 		a.ask = soonest
 	}
+	b.due = time.Time{}
 }
 
 // look asks the service in the background, if that is due.
@@ -362,7 +390,7 @@ func (b *Budget) read(a *account, begun, open int64) {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a.asking = false
+	a.asking, b.due = false, time.Time{}
 	if err != nil {
 		return
 	}

@@ -150,7 +150,7 @@ func (h *Health) rests(ctx context.Context, tx *sql.Tx, rests map[string]failove
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err says what matters
 	for rows.Next() {
 		var target, reason string
 		var left, named int64
