@@ -9,14 +9,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeQuotesCodeThatRuns: every Go block of the README stands, line by line,
-// in the file that the comment above it names, and that file is a program or an
+// TestReadmeQuotesCodeThatRuns: every Go block of the README and of these pages stands,
+// line by line, in the file that the comment above it names, and that file is a program or an
 // example that is compiled here.
 func TestReadmeQuotesCodeThatRuns(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	blocks := regexp.MustCompile("(?s)(?:<!-- (\\S+) -->\n)?```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	require.NotEmpty(t, blocks)
+	blockOf := regexp.MustCompile("(?s)(?:<!-- (\\S+) -->\n)?```go\n(.*?)```")
+	var blocks [][]string
+	for _, page := range []string{"README.md", "docs/failover.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		found := blockOf.FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, found)
+		blocks = append(blocks, found...)
+	}
 	for _, b := range blocks {
 		require.NotEmpty(t, b[1], "a Go block without the file that it quotes:\n%s", b[2])
 		t.Run(b[1], func(t *testing.T) {
