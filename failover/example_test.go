@@ -137,7 +137,7 @@ func (b *exampleBatch) SendBatch(_ context.Context, ms []mailer.Message) []maile
 }
 
 // An Order decides by the message, and may leave targets out.
-func ExampleOrder() {
+func ExampleOrder_newslettersApart() {
 	send := mailer.SenderFunc(func(_ context.Context, m mailer.Message) (mailer.Receipt, error) {
 		return mailer.Receipt{ID: m.ID}, nil
 	})
