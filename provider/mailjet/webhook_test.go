@@ -167,3 +167,22 @@ func FuzzWebhook(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkWebhook reads a list of 1,000 events.
+func BenchmarkWebhook(b *testing.B) {
+	one := `{"event":"sent","time":1793612463,"MessageID":1152921540123456789,"Message_GUID":"5d4710f5-9aff-4ff8-9d7e-1f0cf9125019",` +
+		`"email":"amal@reader.example","mj_campaign_id":90311,"mj_contact_id":5518,"customcampaign":"dispatch-note",` +
+		`"smtp_reply":"sent (250 2.0.0 OK)","CustomID":"01HZX5J3A7","Payload":"{\"order_id\":\"8841\"}"}`
+	body := []byte("[" + strings.Repeat(one+",", 999) + one + "]")
+	w, err := NewWebhook(hook)
+	require.NoError(b, err)
+	header := notified(nil).Header
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		d, err := w.Receive(b.Context(), &webhook.Request{Method: http.MethodPost, Header: header, Body: body})
+		if err != nil || len(d.Events) != 1000 {
+			b.Fatal(err, len(d.Events))
+		}
+	}
+}

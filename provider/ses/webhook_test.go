@@ -1016,3 +1016,20 @@ func FuzzReadEvents(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkWebhook verifies and reads one message of SNS.
+func BenchmarkWebhook(b *testing.B) {
+	for _, version := range []string{"1", "2"} {
+		b.Run("version "+version, func(b *testing.B) {
+			w := new(amazon).source(b)
+			body := notice1(sampleEvent).with("SignatureVersion", version).signed(amazonKey()).json()
+			b.ReportAllocs()
+			for b.Loop() {
+				d, err := w.Receive(b.Context(), &webhook.Request{Method: http.MethodPost, Header: http.Header{}, Body: body})
+				if err != nil || len(d.Events) != 1 {
+					b.Fatal(err, d)
+				}
+			}
+		})
+	}
+}
