@@ -14,13 +14,16 @@ import (
 // service that gives it none. The same parts in the same order make the same ID,
 // and other parts another one.
 func EventID(parts ...string) string {
-	h := sha256.New()
-	var b []byte
+	var room [512]byte
+	b := room[:0]
 	for _, p := range parts {
-		b = append(strconv.AppendInt(b[:0], int64(len(p)), 10), ':')
-		h.Write(append(b, p...))
+		b = append(strconv.AppendInt(b, int64(len(p)), 10), ':')
+		b = append(b, p...)
 	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:18])
+	sum := sha256.Sum256(b)
+	var text [24]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:18])
+	return string(text[:])
 }
 
 // Seen remembers which events were dealt with. It is safe for use by many
