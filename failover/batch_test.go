@@ -414,6 +414,18 @@ func TestBatchAndHealth(t *testing.T) {
 			require.Equal(t, map[string]int{"a": 500}, waysOf(c.SendBatch(t.Context(), many(500))))
 		})
 	})
+	t.Run("also when it came to rest and is due while calls are under way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := &bulk{service: service{name: "a"}, max: 10}, &bulk{service: service{name: "b"}, max: 10}
+			c := chainOf(t, failover.Config{}, a, b)
+			a.while = func(context.Context) { time.Sleep(time.Second) }
+			a.answers(only(refusedFor(mailer.KindRateLimited, 400*time.Millisecond), 1000))
+			time.AfterFunc(500*time.Millisecond, func() { _, _ = c.Send(context.Background(), numbered(1000)) })
+			require.Equal(t, map[string]int{"a": 81, "b": 9}, waysOf(c.SendBatch(t.Context(), many(90))))
+			require.Equal(t, []int{10, 10, 10, 10, 10, 10, 10, 10}, a.sizes(), "and the probe, alone")
+			require.Equal(t, failover.Well, c.Health()[0].State)
+		})
+	})
 	t.Run("the only target that is due gets one message, and all the others when it is well", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := &bulk{service: service{name: "a"}, max: 100}

@@ -102,7 +102,7 @@ func verdict(e *mailer.Error, w *walk) {
 	)
 	now := time.Now()
 	found := none
-	var resting, full []string
+	var resting, full, silent []string
 	for i := range w.len() {
 		t := w.at(i)
 		var kind mailer.Kind
@@ -120,11 +120,14 @@ func verdict(e *mailer.Error, w *walk) {
 		} else {
 			weight = passedBy
 			var until time.Time
-			if until, _, kind = t.health.wakes(now); until.IsZero() {
-				kind, full = mailer.KindRateLimited, append(full, t.name)
-			} else {
+			switch until, _, kind = t.health.wakes(now); {
+			case !until.IsZero():
 				after = until.Sub(now)
 				resting = append(resting, t.name+" ("+kind.String()+")")
+			case w.passed && !t.health.silent():
+				kind, full = mailer.KindRateLimited, append(full, t.name)
+			default: // at least it was, when it was passed by
+				kind, silent = mailer.KindNetwork, append(silent, t.name)
 			}
 		}
 		sooner := after > 0 && (e.RetryAfter == 0 || after < e.RetryAfter)
@@ -136,11 +139,13 @@ func verdict(e *mailer.Error, w *walk) {
 		}
 	}
 	var words []string
-	if len(resting) > 0 {
-		words = append(words, "resting: "+strings.Join(resting, ", "))
-	}
-	if len(full) > 0 {
-		words = append(words, "no room: "+strings.Join(full, ", "))
+	for _, group := range []struct {
+		why   string
+		names []string
+	}{{"resting: ", resting}, {"no room: ", full}, {"silent: ", silent}} {
+		if len(group.names) > 0 {
+			words = append(words, group.why+strings.Join(group.names, ", "))
+		}
 	}
 	e.Message = strings.Join(words, "; ")
 }

@@ -77,6 +77,22 @@ func TestASilentTargetIsPassedBy(t *testing.T) {
 			require.Equal(t, "a", sendEach(t, c, numbered(4)))
 		})
 	})
+	t.Run("which is not the message's fault, if nobody else takes it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a, b := pair(t, failover.Config{})
+			a.answers(hangs)
+			var all sync.WaitGroup
+			for i := range 3 {
+				all.Go(func() { _, _ = c.Send(context.Background(), numbered(i)) })
+			}
+			time.Sleep(4 * time.Second)
+			b.fails(refused(mailer.KindTooLarge))
+			_, err := c.Send(t.Context(), numbered(3))
+			require.EqualError(t, err, "failover: network failure: silent: a: 1 attempt: b: a: message too large")
+			require.True(t, mailer.NotSent(err))
+			all.Wait()
+		})
+	})
 	t.Run("but not for two slow messages", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, a, _ := pair(t, failover.Config{})
