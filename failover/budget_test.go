@@ -88,6 +88,35 @@ func TestBudgetOfAMonth(t *testing.T) {
 	})
 }
 
+func TestBudgetOfABatch(t *testing.T) {
+	c, a, b := pair(t, failover.Config{Order: &failover.Budget{
+		Inner: &failover.Weighted{},
+		Allow: allow("a", failover.Allowance{Day: 30}),
+	}})
+	a.answers(func(_ context.Context, m mailer.Message) error {
+		if m.Subject == "odd" {
+			return refused(mailer.KindContent)
+		}
+		return nil
+	})
+	ms := make([]mailer.Message, 100)
+	for i := range ms {
+		ms[i] = message()
+		ms[i].ID = ""
+	}
+	ms[7].Subject, ms[8].Subject = "odd", "odd" // one of both goes to a first
+	by := map[string]int{}
+	for _, r := range c.SendBatch(t.Context(), ms) {
+		require.NoError(t, r.Err)
+		by[r.Receipt.Provider]++
+	}
+	require.Contains(t, []int{29, 30}, by["a"], "as much as there is, but for what was given back too late")
+	require.Equal(t, 100, by["a"]+by["b"])
+	require.Equal(t, by["b"], b.calls())
+	viaTimes(t, c, 30-by["a"], "a")
+	viaTimes(t, c, 2, "b")
+}
+
 func TestBudgetsUsedUpEndASendWithoutTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, a, b := pair(t, failover.Config{Order: &failover.Budget{Allow: map[string]failover.Allowance{

@@ -14,8 +14,8 @@ import (
 // until it is the full one again. If the service named a time, nobody passes before.
 // Several refusals within a second halve it once.
 //
-// Up to Burst messages pass at once after a pause. A batch of more passes when
-// there was such a pause, and those after it wait the longer.
+// Up to Burst messages pass at once after a pause. For more than that there is never
+// room: a chain then asks for a part of its batch.
 //
 // The zero value sets no rate, and only keeps silent when it is told to. A Rate is
 // safe for use by many goroutines, may belong to the targets of several chains which
@@ -59,7 +59,7 @@ var (
 func (r *Rate) AllowN(now time.Time, n int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.wait(now, n) > 0 {
+	if wait, ok := r.wait(now, n); !ok || wait > 0 {
 		return false
 	}
 	r.tokens -= float64(n)
@@ -67,7 +67,8 @@ func (r *Rate) AllowN(now time.Time, n int) bool {
 }
 
 // WaitN implements [Limiter]. Its error is the end of ctx, or of
-// [mailer.KindRateLimited] at once, if the wait would be longer than ctx lasts.
+// [mailer.KindRateLimited] at once, if the wait would be longer than ctx lasts or n
+// is more than may pass at once.
 func (r *Rate) WaitN(ctx context.Context, n int) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -75,8 +76,8 @@ func (r *Rate) WaitN(ctx context.Context, n int) error {
 		}
 		now := time.Now()
 		r.mu.Lock()
-		wait := r.wait(now, n)
-		if end, ok := ctx.Deadline(); ok && now.Add(wait).After(end) {
+		wait, ok := r.wait(now, n)
+		if end, ends := ctx.Deadline(); !ok || ends && now.Add(wait).After(end) {
 			r.mu.Unlock()
 			return errNoRoom
 		}
@@ -125,18 +126,18 @@ func (r *Rate) hushed(now time.Time) bool {
 	return now.Before(r.silent)
 }
 
-// wait returns how long n messages that come now have to wait.
-func (r *Rate) wait(now time.Time, n int) time.Duration {
+// wait returns how long n messages that come now have to wait. Not ok: for ever.
+func (r *Rate) wait(now time.Time, n int) (wait time.Duration, ok bool) {
 	r.advance(now)
 	r.look(now)
-	wait := max(0, r.silent.Sub(now))
+	wait = max(0, r.silent.Sub(now))
 	if r.full == 0 {
-		return wait
+		return wait, true
 	}
-	if missing := min(float64(n), r.burst()) - r.tokens; missing > 0 {
+	if missing := float64(n) - r.tokens; missing > 0 {
 		wait += time.Duration(math.Ceil(missing / r.limit * float64(time.Second)))
 	}
-	return wait
+	return wait, n <= int(r.burst())
 }
 
 // burst is what the bucket holds.

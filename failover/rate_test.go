@@ -77,15 +77,16 @@ func TestRate(t *testing.T) {
 			require.True(t, r.AllowN(time.Now(), 1))
 		})
 	})
-	t.Run("lets a batch of more pass after a pause", func(t *testing.T) {
+	t.Run("never has room for more than may pass at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := &failover.Rate{PerSecond: 10}
-			require.True(t, r.AllowN(time.Now(), 50))
+			require.False(t, r.AllowN(time.Now(), 11))
 			start := time.Now()
-			require.NoError(t, r.WaitN(t.Context(), 1))
-			require.InDelta(t, 4.1, time.Since(start).Seconds(), 1e-6, "the next waits for them")
-			require.NoError(t, r.WaitN(t.Context(), 50))
-			require.InDelta(t, 5.1, time.Since(start).Seconds(), 1e-6)
+			require.ErrorIs(t, r.WaitN(t.Context(), 11), mailer.KindRateLimited)
+			require.Equal(t, start, time.Now())
+			require.True(t, r.AllowN(time.Now(), 10), "which took nothing")
+			require.NoError(t, r.WaitN(t.Context(), 10))
+			require.Equal(t, time.Second, time.Since(start))
 		})
 	})
 }
@@ -383,6 +384,25 @@ func TestATargetThatIsTooSlowSpillsOver(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A batch goes as far as there is room; the rest of it goes on at once.
+func TestABatchThatIsTooFastSpillsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &service{name: "a"}, &service{name: "b"}
+		c := chainOf(t, failover.Config{}, failover.Target{Sender: a, Limiter: &failover.Rate{PerSecond: 10}, MaxWait: time.Second}, b)
+		ms := make([]mailer.Message, 100)
+		for i := range ms {
+			ms[i] = message()
+		}
+		start := time.Now()
+		for _, r := range c.SendBatch(t.Context(), ms) {
+			require.NoError(t, r.Err)
+		}
+		require.LessOrEqual(t, time.Since(start), time.Second)
+		require.InDelta(t, 18, a.calls(), 2)
+		require.Equal(t, 100, a.calls()+b.calls())
+	})
 }
 
 func TestRateInAChain(t *testing.T) {
