@@ -513,6 +513,23 @@ func TestBatchAndTime(t *testing.T) {
 			require.Equal(t, 1, c.Health()[0].Strikes)
 		})
 	})
+	t.Run("a time-out is one, whatever the Sender calls it, and no strike after less than a second", func(t *testing.T) {
+		for limit, strikes := range map[time.Duration]int{time.Second: 0, time.Minute: 1} {
+			synctest.Test(t, func(t *testing.T) {
+				c, a, _ := pairOfBulk(t, failover.Config{})
+				a.while = func(ctx context.Context) { <-ctx.Done() }
+				a.answers(func(ctx context.Context, _ mailer.Message) error {
+					return &mailer.Error{Kind: mailer.KindCanceled, NotSent: true, Err: ctx.Err()}
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				results := c.SendBatch(ctx, many(50))
+				require.Equal(t, map[string]int{"a b": 50}, waysOf(results))
+				require.Equal(t, mailer.KindNetwork, mailer.KindOf(results[0].Receipt.Attempts[0].Err))
+				require.Equal(t, strikes, c.Health()[0].Strikes)
+			})
+		}
+	})
 	t.Run("each call has the target's time-out, or the chain's", func(t *testing.T) {
 		for own, want := range map[time.Duration]time.Duration{0: 30 * time.Second, 3 * time.Second: 3 * time.Second} {
 			synctest.Test(t, func(t *testing.T) {
