@@ -97,16 +97,25 @@ func (m *message) signed() (string, bool) {
 	switch *m.typ {
 	case typeNotification:
 		parts = []part{
-			{"Message", m.message}, {"MessageId", m.messageID}, {"Subject", m.subject}, {"Timestamp", m.timestamp},
-			{"TopicArn", m.topic}, {"Type", m.typ},
+			{"Message", m.message},
+			{"MessageId", m.messageID},
+			{"Subject", m.subject},
+			{"Timestamp", m.timestamp},
+			{"TopicArn", m.topic},
+			{"Type", m.typ},
 		}
 		if m.subject == nil {
 			parts = slices.Delete(parts, 2, 3)
 		}
 	case typeConfirm, typeUnsubscribed:
 		parts = []part{
-			{"Message", m.message}, {"MessageId", m.messageID}, {"SubscribeURL", m.subscribeURL},
-			{"Timestamp", m.timestamp}, {"Token", m.token}, {"TopicArn", m.topic}, {"Type", m.typ},
+			{"Message", m.message},
+			{"MessageId", m.messageID},
+			{"SubscribeURL", m.subscribeURL},
+			{"Timestamp", m.timestamp},
+			{"Token", m.token},
+			{"TopicArn", m.topic},
+			{"Type", m.typ},
 		}
 	default:
 		return "", false
