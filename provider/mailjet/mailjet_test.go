@@ -161,9 +161,10 @@ func TestConformance(t *testing.T) {
 				m.Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, MaxFiles)}, {Name: "b.png", ContentID: "b", Content: []byte("x")}}
 			})},
 		},
-		TestMode: "Extra.Sandbox",
-		Regions:  "EU, US",
-		Notes:    map[string]string{"tracking on": "with HTML"},
+		BatchBytes: maxBytes,
+		TestMode:   "Extra.Sandbox",
+		Regions:    "EU, US",
+		Notes:      map[string]string{"tracking on": "with HTML"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{APIKey: apiKey, SecretKey: secretKey, BaseURL: baseURL, HTTPClient: client})

@@ -3,7 +3,9 @@ package providertest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,7 +40,29 @@ func (s *suite) testBatch(t *testing.T) {
 		for _, q := range service.Requests() {
 			require.LessOrEqual(t, len(owners(q)), b.MaxBatch(), "messages in one call")
 		}
+		require.Equal(t, (len(ms)+b.MaxBatch()-1)/b.MaxBatch(), len(service.Requests()), "calls; see Spec.Batch")
 	})
+	if most := s.BatchBytes; most > 0 && most <= 8<<20 { // a larger one takes too long to fill
+		t.Run("more bytes than one call takes", func(t *testing.T) {
+			service, p := s.startBatch(t)
+			ms := s.batch(min(b.MaxBatch(), 12))
+			for i := range ms {
+				ms[i].Text = strings.Repeat("0123456789abcde\n", 3*most/2/len(ms)/16)
+				if s.Batch != nil {
+					s.Batch(&ms[i])
+				}
+			}
+			results := s.sendBatch(t.Context(), t, service, p, ms)
+			s.inOrder(t, service, ms, results)
+			for _, q := range service.Requests() {
+				require.LessOrEqual(t, len(q.verbatim), most+most/8, "bytes of a call")
+			}
+		})
+	}
+	if _, ok := s.Peer.(HTTP); ok {
+		s.testBatchAnswers(t, few)
+		t.Run("a lost answer leaves its own messages unknown", func(t *testing.T) { s.testBatchLoss(t, b.MaxBatch()) })
+	}
 	t.Run("a message that is wrong stops no other", func(t *testing.T) {
 		service, p := s.startBatch(t)
 		ms := slices.Clone(few)
@@ -132,9 +156,114 @@ func (s *suite) batch(n int) []mailer.Message {
 		m.ID = fmt.Sprintf("mark%dx", i)
 		m.Subject = "About " + m.ID
 		m.To[0].Address = m.ID + "@example.com"
+		if s.Batch != nil {
+			s.Batch(&m)
+		}
 		ms[i] = m
 	}
 	return ms
+}
+
+// testBatchAnswers lets the service answer a call of several messages with a list
+// that is not one result for each, in their order. A message may count as taken
+// only with its own result, and is unknown otherwise.
+func (s *suite) testBatchAnswers(t *testing.T, ms []mailer.Message) {
+	for name, twist := range map[string]func(list []any) []any{
+		"a result too few":    func(list []any) []any { return list[1:] },
+		"a result too many":   func(list []any) []any { return append(list, list[0]) },
+		"a result of nothing": func(list []any) []any { return append([]any{list[0], nil}, list[2:]...) },
+		"a result that is empty": func(list []any) []any {
+			return append([]any{list[0], map[string]any{}}, list[2:]...)
+		},
+		"results in another order": func(list []any) []any {
+			if !mark.MatchString(fmt.Sprint(list[0])) {
+				return nil // the service names no message, so their order is all there is
+			}
+			slices.Reverse(list)
+			return list
+		},
+	} {
+		t.Run("an answer with "+name, func(t *testing.T) {
+			service, p := s.startBatch(t)
+			done := false
+			twisted := func(a Answer) Answer {
+				var v any
+				if unmarshal([]byte(a.Body), &v) == nil && twistList(&v, twist) {
+					done = true
+					a.Body = string(indented(v))
+				}
+				return a
+			}
+			service.(*httpService).twist.Store(&twisted)
+			results := s.sendBatch(t.Context(), t, service, p, ms)
+			seen := s.once(t, service)
+			if !done {
+				return // the answers of this service have no such list
+			}
+			lost := 0
+			for i, r := range results {
+				if r.Err != nil {
+					lost++
+					require.False(t, mailer.NotSent(r.Err), "NotSent, although the service read the message: %v", r.Err)
+					continue
+				}
+				s.sameID(t, r.Receipt, Request{MessageID: seen[ms[i].ID]})
+			}
+			if name != "results in another order" && name != "a result too many" {
+				require.Positive(t, lost, "every message counts as taken")
+			}
+		})
+	}
+}
+
+// twistList changes the first list of several objects in v. It reports whether
+// there is one.
+func twistList(v *any, twist func([]any) []any) bool {
+	switch x := (*v).(type) {
+	case []any:
+		if len(x) > 1 {
+			if _, ok := x[0].(map[string]any); ok {
+				x = twist(slices.Clone(x))
+				*v = x
+				return x != nil
+			}
+		}
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(x)) {
+			inner := x[k]
+			if twistList(&inner, twist) {
+				x[k] = inner
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// testBatchLoss loses the answer of one call of several.
+func (s *suite) testBatchLoss(t *testing.T, most int) {
+	if most > 1000 {
+		most = 5 // it would take too long to fill one
+	}
+	service, p := s.startBatch(t)
+	h := service.(*httpService)
+	h.mu.Lock()
+	h.lost = 2
+	h.mu.Unlock()
+	ms := s.batch(2*most + 1)
+	results := s.sendBatch(t.Context(), t, service, p, ms)
+	seen := s.once(t, service)
+	require.Len(t, seen, len(ms), "messages that the service saw")
+	require.Greater(t, len(service.Requests()), 1, "calls")
+	unknown := owners(service.Requests()[1])
+	for i, r := range results {
+		if slices.Contains(unknown, ms[i].ID) {
+			s.failed(t, Day{Kinds: []mailer.Kind{mailer.KindNetwork}}, 1, r.Err)
+			continue
+		}
+		require.NoError(t, r.Err, "message %d, whose answer came", i)
+		s.sameID(t, r.Receipt, Request{MessageID: seen[ms[i].ID]})
+	}
 }
 
 // startBatch starts a service that takes batches.

@@ -24,6 +24,44 @@ func (s *suite) testConcurrent(t *testing.T) {
 		h.tls = true
 		t.Run("64 senders over HTTP/2", func(t *testing.T) { s.concurrent(t, h) })
 	}
+	t.Run("64 senders over TLS and half as many connections", func(t *testing.T) { s.connections(t, 64) })
+	t.Run("256 senders over TLS and half as many connections", func(t *testing.T) { s.connections(t, 256) })
+}
+
+// connections sends n messages at once, three times, over TLS. At most half as
+// many connections are made, since the client's pool has no more, and a later round
+// uses them again. Some slack is left, since net/http gives up a connection that is
+// slow to tell that it wrote the request, which happens on a busy machine.
+func (s *suite) connections(t *testing.T, n int) {
+	peer, most, slack := s.Peer, int64(n/2), int64(n/8)
+	if h, ok := peer.(HTTP); ok {
+		h.pool = n / 2
+		peer = h
+	}
+	service, p := s.start(t, peer)
+	counter, ok := service.(interface{ Connections() int64 })
+	if !ok {
+		return // the protocol keeps none
+	}
+	for round := range 3 {
+		before := counter.Connections()
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				_, err := p.Send(t.Context(), s.ledgerMessage(round*n+i))
+				if err != nil {
+					t.Errorf("round %d: %v", round+1, err)
+				}
+			})
+		}
+		wg.Wait()
+		made := counter.Connections()
+		require.LessOrEqual(t, made, most+slack, "connections")
+		if round > 0 {
+			require.LessOrEqual(t, made-before, slack, "connections made in round %d", round+1)
+		}
+	}
+	require.Equal(t, 3*n, len(service.Requests()), "requests")
 }
 
 var mark = regexp.MustCompile(`mark\d+x`)

@@ -44,7 +44,8 @@ type HTTP struct {
 	Accept func(n int, r Request) (Answer, string)
 	// AcceptBatch is Accept for the calls of SendBatch: the MessageIDs are those of
 	// the messages in request r, in their order; n counts the calls, from 1. It is
-	// needed for a [mailer.BatchSender].
+	// needed for a [mailer.BatchSender]. If the service's results name the messages,
+	// those of the answer should: the suite puts them in another order.
 	AcceptBatch func(n int, r Request) (Answer, []string)
 	// Partial is the answer by which the service takes the message for
 	// ada@example.com and refuses [RefusedRecipient], and the MessageID. Nil: the
@@ -69,7 +70,8 @@ type HTTP struct {
 	// next, such as that of a signature. The golden file holds only their names.
 	Volatile []string
 
-	tls bool // HTTP/2 over TLS instead of HTTP/1.1 in the clear
+	tls  bool // HTTP/2 over TLS instead of HTTP/1.1 in the clear
+	pool int  // HTTP/1.1 over TLS by so many connections at most
 }
 
 // Refusal is an answer by which a service does not take a message, and the error
@@ -198,14 +200,17 @@ func (p HTTP) Start(t testing.TB) Service {
 	s.server.Listener = &countedListener{Listener: s.server.Listener, s: s}
 	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	transport := &http.Transport{DialContext: s.dial, MaxIdleConnsPerHost: 128}
-	if p.tls {
-		s.server.EnableHTTP2 = true
+	if p.tls || p.pool > 0 {
+		s.server.EnableHTTP2 = p.pool == 0
 		s.server.TLS = &tls.Config{GetConfigForClient: s.tlsConfig}
 		s.server.StartTLS()
 		roots := x509.NewCertPool()
 		roots.AddCert(s.server.Certificate())
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-		transport.ForceAttemptHTTP2 = true
+		transport.ForceAttemptHTTP2 = p.pool == 0
+		if p.pool > 0 {
+			transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = p.pool, p.pool
+		}
 	} else {
 		s.server.Start()
 	}
@@ -257,6 +262,8 @@ func (s *httpService) Requests() []Request {
 }
 
 func (s *httpService) Traffic() int64 { return s.traffic.Load() }
+
+func (s *httpService) Connections() int64 { return s.accepted.Load() }
 
 func (s *httpService) today() httpDay {
 	s.mu.Lock()

@@ -19,7 +19,8 @@ type Peer interface {
 }
 
 // Service is a running fake service. Its methods may be called from several
-// goroutines at once.
+// goroutines at once. One that counts the connections made, in a method
+// Connections() int64, holds the provider to using them again.
 type Service interface {
 	// New makes a new provider that talks to the service.
 	New() (mailer.Provider, error)

@@ -31,9 +31,11 @@ func toySpec(defect string) providertest.Spec {
 			"international local part":  mailer.KindUnsupported,
 			"template with nested data": mailer.KindUnsupported,
 		},
-		TestMode: "a key that begins with toy-test-",
-		Regions:  "EU",
-		Notes:    map[string]string{"scheduled": "a year ahead"},
+		TestMode:   "a key that begins with toy-test-",
+		Regions:    "EU",
+		BatchBytes: toyBatchBytes,
+		Memory:     8, // encoding/json grows its buffer
+		Notes:      map[string]string{"scheduled": "a year ahead"},
 		Dropped: map[string][]string{
 			"two tags":     {"Tags[1]"},
 			"tracking on":  {"Track.Clicks"},
@@ -53,13 +55,14 @@ func toySpec(defect string) providertest.Spec {
 				return providertest.JSON(200, fmt.Sprintf(`{"ok":true,"id":%q}`, id)), id
 			},
 			AcceptBatch: func(n int, r providertest.Request) (providertest.Answer, []string) {
-				var ids []string
+				var results, ids []string
 				for _, said := range r.Said {
-					if said.Where == "id" {
+					if said.Where == "to.email" {
 						ids = append(ids, fmt.Sprintf("toy-%d-%d", n, len(ids)))
+						results = append(results, fmt.Sprintf(`{"to":%q,"id":%q}`, said.What, ids[len(ids)-1]))
 					}
 				}
-				return providertest.JSON(200, fmt.Sprintf(`{"ok":true,"id":%q}`, strings.Join(ids, ","))), ids
+				return providertest.JSON(200, `{"ok":true,"id":"batch","results":[`+strings.Join(results, ",")+`]}`), ids
 			},
 			Partial: func(providertest.Request) (providertest.Answer, string) {
 				return providertest.JSON(200, `{"ok":true,"id":"toy-part","refused":["ben@example.com"]}`), "toy-part"
@@ -180,6 +183,17 @@ func TestBrokenAdapterFails(t *testing.T) {
 		"returns a receipt without an id":         "message/minimal",
 		"returns its own id":                      "message/minimal",
 		"ignores the context":                     "context/canceled_in_silence_after_the_message_was_read",
+		"reads results by their order":            "batch/an_answer_with_results_in_another_order",
+		"takes a short answer for all":            "batch/an_answer_with_a_result_too_few",
+		"calls a message without a result unsent": "batch/an_answer_with_a_result_of_nothing",
+		"loses a batch with one call":             "batch/a_lost_answer_leaves_its_own_messages_unknown",
+		"sends a batch one by one":                "batch/more_messages_than_one_call_takes",
+		"fills a call with too many bytes":        "batch/more_bytes_than_one_call_takes",
+		"keeps no connection":                     "concurrent/64_senders_over_TLS_and_half_as_many_connections",
+		"copies every file":                       "large_attachment_is_streamed",
+		"loses one in a hundred":                  "ledger/page_1",
+		"doubles one in a hundred":                "ledger/page_1",
+		"swaps two recipients in a hundred":       "ledger/page_1",
 		"leaves a goroutine":                      "leaves_no_goroutine",
 		"forgets the names of templates":          "template/a_name_stands_for_the_ID_at_the_service",
 		"makes up a template":                     "template/a_name_that_is_not_known_is_the_ID,_or_refused",

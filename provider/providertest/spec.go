@@ -42,6 +42,16 @@ type Spec struct {
 	Messages []Case
 	// TemplateID is the ID for the messages with a template. Empty: "welcome".
 	TemplateID string
+	// Memory is how many bytes the adapter may allocate for each byte of a large
+	// file. 0: it writes files while it sends them, and keeps none of them.
+	Memory int
+	// Batch changes a message of a batch so that it can share a call with the
+	// others, if they cannot as they are: they differ in ID, recipient and subject,
+	// which is "About " and the ID. The request has to say that in any case.
+	Batch func(m *mailer.Message)
+	// BatchBytes is the most bytes of a call for several messages, if that is what
+	// limits their number.
+	BatchBytes int
 	// Golden is the folder of the golden files. Empty: "testdata/request". Beside it
 	// stands features.json.
 	Golden string
@@ -120,6 +130,10 @@ func Run(t *testing.T, spec Spec) {
 	t.Run("bad day", s.testDays)
 	t.Run("context", s.testContext)
 	t.Run("concurrent", s.testConcurrent)
+	t.Run("ledger", s.testLedger)
+	if h, ok := s.Peer.(HTTP); ok && !s.unsupported("attachment") {
+		t.Run("large attachment is streamed", func(t *testing.T) { s.testStream(t, h) })
+	}
 	t.Run("batch", s.testBatch)
 	if h, ok := s.Peer.(HTTP); ok && !s.unsupported("template") {
 		t.Run("template", func(t *testing.T) { s.testTemplates(t, h) })

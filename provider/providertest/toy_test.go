@@ -271,6 +271,11 @@ func (p *toy) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error
 	if err != nil {
 		return mailer.Receipt{}, p.refuse("Template.Data", "cannot be written as JSON")
 	}
+	if p.defect == "copies every file" {
+		for range 10 {
+			body = bytes.Clone(body)
+		}
+	}
 	if p.defect == "swaps concurrent bodies" {
 		p.mu.Lock()
 		p.body = body
@@ -279,6 +284,14 @@ func (p *toy) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error
 		p.mu.Lock()
 		body = p.body
 		p.mu.Unlock()
+	}
+	switch {
+	case p.defect == "loses one in a hundred" && strings.HasSuffix(q.ID, "77x"):
+		return mailer.Receipt{ID: q.ID, Provider: "toy", MessageID: "toy-77", Dropped: dropped}, nil
+	case p.defect == "doubles one in a hundred" && strings.HasSuffix(q.ID, "77x"):
+		_, _ = p.post(ctx, q.ID, body)
+	case p.defect == "swaps two recipients in a hundred":
+		body = bytes.Replace(body, []byte(`mark177x@example.com`), []byte(`mark277x@example.com`), 1)
 	}
 	r, err := p.post(ctx, q.ID, body)
 	for range 2 {
@@ -336,6 +349,7 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 	r.Header.Set("X-Toy-Key", p.key.value())
 	signature := rand.Text()
 	r.Header.Set("Authorization", "TOY1 Scope=mail, Signature="+signature)
+	r.Close = p.defect == "keeps no connection"
 	if p.defect == "sets an Idempotency-Key" {
 		r.Header.Set("Idempotency-Key", id)
 	}
@@ -379,6 +393,7 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 		Error   string   `json:"error"`
 		Words   string   `json:"words"`
 		Refused []string `json:"refused"`
+		Results []struct{ To, ID string }
 	}
 	decoded := json.Unmarshal(data, &v)
 	status := answer.StatusCode
@@ -403,6 +418,15 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 		return mailer.Receipt{}, broken(err)
 	case status == 200 && p.defect == "takes any 200 for a yes", status == 200 && decoded == nil && v.OK && v.ID != "":
 		receipt := mailer.Receipt{ID: id, Provider: "toy", MessageID: v.ID}
+		if v.Results != nil { // of a batch
+			var ids []string
+			receipt.MessageIDs = map[string]string{}
+			for _, r := range v.Results {
+				ids = append(ids, r.ID)
+				receipt.MessageIDs[r.To] = r.ID
+			}
+			receipt.MessageID = strings.Join(ids, ",")
+		}
 		for _, address := range v.Refused {
 			receipt.Rejected = append(receipt.Rejected, mailer.Rejection{Address: address, Err: p.fail(mailer.KindRecipient, true, status, "", "refused", nil)})
 		}
@@ -487,7 +511,11 @@ func (p *toy) Quota(ctx context.Context) (mailer.Quota, error) {
 	return q, nil
 }
 
-const toyBatch = 7
+// The most messages and the most bytes of a call.
+const (
+	toyBatch      = 7
+	toyBatchBytes = 1 << 20
+)
 
 func (p *toy) MaxBatch() int { return toyBatch }
 
@@ -495,7 +523,9 @@ func (p *toy) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Resul
 	results := make([]mailer.Result, len(ms))
 	var mails []toyMail
 	var indices []int
+	size := 0
 	flush := func() {
+		size = 0
 		if len(mails) == 0 {
 			return
 		}
@@ -509,14 +539,29 @@ func (p *toy) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Resul
 		}
 		ids := strings.Split(r.MessageID, ",")
 		for k, i := range indices {
-			if err == nil && k < len(ids) {
-				results[i].Receipt = mailer.Receipt{ID: ms[i].ID, Provider: "toy", MessageID: ids[k], Dropped: results[i].Receipt.Dropped}
-				if p.defect == "mixes up the results of a batch" {
-					results[i].Receipt.MessageID = ids[len(ids)-1-k]
-				}
+			if err != nil {
+				results[i].Err = err
 				continue
 			}
-			results[i].Err = err
+			id := r.MessageIDs[ms[i].To[0].Address]
+			switch {
+			case p.defect == "reads results by their order" && k < len(ids):
+				id = ids[k]
+			case p.defect == "takes a short answer for all" && id == "":
+				id = "toy-0"
+			case p.defect == "mixes up the results of a batch":
+				id = ids[len(ids)-1-k]
+			}
+			if id == "" {
+				results[i].Err = p.fail(mailer.KindUnknown, p.defect == "calls a message without a result unsent", 200, "", "no result", nil)
+				continue
+			}
+			results[i].Receipt = mailer.Receipt{ID: ms[i].ID, Provider: "toy", MessageID: id, Dropped: results[i].Receipt.Dropped}
+		}
+		if err != nil && p.defect == "loses a batch with one call" {
+			for i := range results {
+				results[i] = mailer.Result{Err: err}
+			}
 		}
 		mails, indices = nil, nil
 	}
@@ -533,8 +578,13 @@ func (p *toy) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Resul
 			continue
 		}
 		results[i].Receipt.Dropped = dropped
+		more := len(q.Text) + 1024
+		if size+more > toyBatchBytes && p.defect != "fills a call with too many bytes" {
+			flush()
+		}
+		size += more
 		mails, indices = append(mails, q), append(indices, i)
-		if len(mails) == toyBatch && p.defect != "makes too large a call" {
+		if p.defect == "sends a batch one by one" || len(mails) == toyBatch && p.defect != "makes too large a call" {
 			flush()
 		}
 	}

@@ -198,6 +198,10 @@ func TestConformance(t *testing.T) {
 				m.Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, MaxSize*3/4-4096)}}
 			})},
 		},
+		Batch: func(m *mailer.Message) { // only messages with a template share a call
+			m.Template = mailer.Template{ID: "welcome", Data: map[string]any{"about": "About " + m.ID, "text": m.Text}}
+			m.Subject, m.Text = "", ""
+		},
 		TestMode: "the mailbox simulator's addresses",
 		Regions:  "every region of AWS",
 		Notes:    map[string]string{"tracking on": "UNVERIFIED", "tracking off": "UNVERIFIED", "batch": "of one template"},
@@ -207,9 +211,19 @@ func TestConformance(t *testing.T) {
 				id := fmt.Sprintf("0100018f3c1a2b4d-%d-000000", n)
 				return yes(id), id
 			},
-			AcceptBatch: func(n int, _ providertest.Request) (providertest.Answer, []string) {
-				id := fmt.Sprintf("0100018f3c1a2b4d-%d-000000", n) // these have no template, so go in a call each
-				return yes(id), []string{id}
+			AcceptBatch: func(n int, r providertest.Request) (providertest.Answer, []string) {
+				var list, ids []string
+				for _, said := range r.Said {
+					if said.Where == "BulkEmailEntries.Destination.ToAddresses" {
+						ids = append(ids, fmt.Sprintf("0100018f3c1a2b4d-%d-%06d", n, len(ids)))
+						list = append(list, fmt.Sprintf(`{"Status":"SUCCESS","MessageId":%q}`, ids[len(ids)-1]))
+					}
+				}
+				if list == nil { // a message in a call of its own
+					id := fmt.Sprintf("0100018f3c1a2b4d-%d-000000", n)
+					return yes(id), []string{id}
+				}
+				return providertest.JSON(200, `{"BulkEmailEntryResults":[`+strings.Join(list, ",")+`]}`), ids
 			},
 			Templates: func(baseURL string, client *http.Client, names map[string]string) (mailer.Provider, error) {
 				c := with(baseURL, client)

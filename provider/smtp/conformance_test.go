@@ -146,12 +146,13 @@ func (peers) Start(t testing.TB) providertest.Service {
 }
 
 type service struct {
-	t       testing.TB
-	cert    tls.Certificate
-	roots   *x509.CertPool
-	days    map[string]day
-	script  *script
-	traffic atomic.Int64
+	t           testing.TB
+	cert        tls.Certificate
+	roots       *x509.CertPool
+	days        map[string]day
+	script      *script
+	traffic     atomic.Int64
+	connections atomic.Int64
 
 	mu       sync.Mutex
 	today    string
@@ -161,7 +162,7 @@ type service struct {
 func (s *service) New() (mailer.Provider, error) {
 	p, err := smtp.New(smtp.Config{
 		Host: "localhost", Username: "shop", Password: conformancePassword,
-		TLSConfig: &tls.Config{RootCAs: s.roots},
+		TLSConfig: &tls.Config{RootCAs: s.roots}, MaxMessages: 10_000,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			switch s.now() {
 			case "connection refused":
@@ -203,6 +204,8 @@ func (s *service) Requests() []providertest.Request {
 
 func (s *service) Traffic() int64 { return s.traffic.Load() }
 
+func (s *service) Connections() int64 { return s.connections.Load() }
+
 // meter counts what is read.
 type meter struct {
 	net.Conn
@@ -217,6 +220,7 @@ func (m meter) Read(p []byte) (int, error) {
 
 func (s *service) serve(p *peer) {
 	s.traffic.Add(1)
+	s.connections.Add(1)
 	tcp := p.Conn
 	p.Conn = meter{tcp, &s.traffic}
 	p.br = bufio.NewReader(p.Conn)

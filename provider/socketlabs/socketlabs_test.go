@@ -131,7 +131,8 @@ func TestConformance(t *testing.T) {
 			})},
 			{Name: "large text", Message: message(func(m *mailer.Message) { m.Text = strings.Repeat("t", MaxSize) })},
 		},
-		Notes: map[string]string{"template": "no data for Cc and Bcc"},
+		BatchBytes: maxBytes,
+		Notes:      map[string]string{"template": "no data for Cc and Bcc"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{ServerID: 12345, APIKey: key, BaseURL: baseURL, HTTPClient: client})
