@@ -189,30 +189,27 @@ func (v *event) classify(e *webhook.Event) {
 	}
 }
 
-// reasons are those of the texts in "error".
+// reasons are those of the texts in "error". The others that Mailjet has tell less
+// than the answer of the receiving server.
 // Source: https://dev.mailjet.com/email/guides/webhooks/, "Bounce event" (read
 // 2026-11).
 var reasons = map[string]webhook.Reason{
-	"user unknown":               webhook.ReasonMailbox,
-	"mailbox inactive":           webhook.ReasonMailbox,
-	"quota exceeded":             webhook.ReasonQuota,
-	"blacklisted":                webhook.ReasonSuppressed, // by the account
-	"spam reporter":              webhook.ReasonSuppressed,
-	"invalid domain":             webhook.ReasonMailbox,
-	"no mail host":               webhook.ReasonMailbox,
-	"relay/access denied":        webhook.ReasonBlocked,
-	"greylisted":                 webhook.ReasonThrottled,
-	"typofix":                    webhook.ReasonMailbox,
-	"bad or empty template":      webhook.ReasonOther,
-	"error in template language": webhook.ReasonOther,
-	"sender blocked":             webhook.ReasonBlocked,
-	"content blocked":            webhook.ReasonSpam,
-	"policy issue":               webhook.ReasonBlocked,
-	"system issue":               webhook.ReasonOther,
-	"protocol issue":             webhook.ReasonNetwork,
-	"connection issue":           webhook.ReasonNetwork,
-	"preblocked":                 webhook.ReasonSuppressed, // it bounced lately
-	"duplicate in campaign":      webhook.ReasonOther,
+	"user unknown":        webhook.ReasonMailbox,
+	"mailbox inactive":    webhook.ReasonMailbox,
+	"quota exceeded":      webhook.ReasonQuota,
+	"blacklisted":         webhook.ReasonSuppressed, // by the account
+	"spam reporter":       webhook.ReasonSuppressed,
+	"invalid domain":      webhook.ReasonMailbox,
+	"no mail host":        webhook.ReasonMailbox,
+	"relay/access denied": webhook.ReasonBlocked,
+	"greylisted":          webhook.ReasonThrottled,
+	"typofix":             webhook.ReasonMailbox,
+	"sender blocked":      webhook.ReasonBlocked,
+	"content blocked":     webhook.ReasonSpam,
+	"policy issue":        webhook.ReasonBlocked,
+	"protocol issue":      webhook.ReasonNetwork,
+	"connection issue":    webhook.ReasonNetwork,
+	"preblocked":          webhook.ReasonSuppressed, // it bounced lately
 }
 
 // reason tells why by "error", else by the answer of the receiving server.

@@ -156,7 +156,7 @@ func (w *Webhook) verify(ctx context.Context, m *message, h http.Header) error {
 	default:
 		return unverified("the version of the signature is not taken")
 	}
-	signature, err := base64.StdEncoding.Strict().DecodeString(*m.signature)
+	signature, err := base64.StdEncoding.DecodeString(*m.signature)
 	if err != nil || len(signature) == 0 {
 		return unverified("the signature is not base64")
 	}

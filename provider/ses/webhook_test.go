@@ -855,7 +855,11 @@ func FuzzAmazonURL(f *testing.F) {
 
 // Each kind of a bounce and of a delay has its type and its reason.
 func TestBouncesAndDelays(t *testing.T) {
-	const told = webhook.ReasonQuota // by the answer, "552 5.2.2 mailbox full"
+	// The answers of the receiving server, for kinds that tell nothing.
+	const (
+		later, told     = "451 4.7.1 greylisted, try again later", webhook.ReasonThrottled
+		nobody, toldNot = "550 5.1.1 no such user", webhook.ReasonMailbox
+	)
 	for _, c := range []struct {
 		kind, subtype string
 		typ           webhook.Type
@@ -881,20 +885,20 @@ func TestBouncesAndDelays(t *testing.T) {
 		{"Newer", "General", webhook.Bounced, webhook.Undetermined, told},
 	} {
 		events, ok := readEvents(fmt.Appendf(nil, `{"eventType":"Bounce","bounce":{"bounceType":%q,"bounceSubType":%q,`+
-			`"bouncedRecipients":[{"emailAddress":"a@customer.example","diagnosticCode":"smtp; 552 5.2.2 mailbox full"}]}}`, c.kind, c.subtype), "")
+			`"bouncedRecipients":[{"emailAddress":"a@customer.example","diagnosticCode":"smtp; %s"}]}}`, c.kind, c.subtype, later), "")
 		require.True(t, ok)
 		require.Len(t, events, 1)
 		require.Equal(t, []any{c.typ, c.bounce, c.reason}, []any{events[0].Type, events[0].Bounce, events[0].Reason}, "%s %s", c.kind, c.subtype)
-		require.Equal(t, "552 5.2.2 mailbox full", events[0].SMTP)
+		require.Equal(t, later, events[0].SMTP)
 	}
 	for delay, want := range map[string]webhook.Reason{
-		"InternalFailure": webhook.ReasonOther, "General": told, "MailboxFull": webhook.ReasonQuota, "SpamDetected": webhook.ReasonSpam,
+		"InternalFailure": webhook.ReasonOther, "General": toldNot, "MailboxFull": webhook.ReasonQuota, "SpamDetected": webhook.ReasonSpam,
 		"RecipientServerError": webhook.ReasonNetwork, "IPFailure": webhook.ReasonBlocked,
 		"TransientCommunicationFailure": webhook.ReasonNetwork, "BYOIPHostNameLookupUnavailable": webhook.ReasonNetwork,
-		"SendingDeferral": webhook.ReasonThrottled, "Undetermined": told, "Newer": told,
+		"SendingDeferral": webhook.ReasonThrottled, "Undetermined": toldNot, "Newer": toldNot,
 	} {
 		events, ok := readEvents(fmt.Appendf(nil, `{"eventType":"DeliveryDelay","deliveryDelay":{"delayType":%q,`+
-			`"delayedRecipients":[{"emailAddress":"a@customer.example","diagnosticCode":"552 5.2.2 mailbox full"}]}}`, delay), "")
+			`"delayedRecipients":[{"emailAddress":"a@customer.example","diagnosticCode":%q}]}}`, delay, nobody), "")
 		require.True(t, ok)
 		require.Equal(t, webhook.Deferred, events[0].Type)
 		require.Equal(t, want, events[0].Reason, delay)

@@ -150,11 +150,11 @@ func TestFailureCodes(t *testing.T) {
 		4001: webhook.ReasonThrottled, 4002: webhook.ReasonNetwork, 4003: webhook.ReasonNetwork, 4004: webhook.ReasonNetwork,
 		4006: webhook.ReasonBlocked,
 		// These tell nothing, and the answer tells.
-		2999: webhook.ReasonQuota, 3999: webhook.ReasonQuota, 4999: webhook.ReasonQuota, 9999: webhook.ReasonQuota, 7: webhook.ReasonQuota,
+		2999: webhook.ReasonSize, 3999: webhook.ReasonSize, 4999: webhook.ReasonSize, 9999: webhook.ReasonSize, 7: webhook.ReasonSize,
 	} {
 		for _, form := range []string{"%d", `"%d"`} {
 			for _, typ := range []string{`"Temporary"`, `"Permanent"`, "0", "1", `"1"`} {
-				d, err := receive(hook, fmt.Sprintf(`{"Type":"Failed","FailureType":%s,"FailureCode":`+form+`,"DiagnosticCode":"smtp; 552 5.2.2 mailbox full",`+
+				d, err := receive(hook, fmt.Sprintf(`{"Type":"Failed","FailureType":%s,"FailureCode":`+form+`,"DiagnosticCode":"smtp; 552 5.3.4 message too large",`+
 					`"ServerId":12345,"SecretKey":%q}`, typ, code, hookSecret))
 				require.NoError(t, err)
 				require.Equal(t, want, d.Events[0].Reason, "%d", code)
