@@ -11,11 +11,12 @@ import (
 	"github.com/seed355143d4/mailer"
 )
 
-// Postmark starts a service that speaks Postmark's POST /email. Mail that it
-// accepts goes to deliver.
+// Postmark starts a service that speaks Postmark's POST /email and
+// /email/withTemplate. Mail that it accepts goes to deliver.
 func Postmark(deliver mailer.Sender) (*Service, error) {
 	return start(api{
 		path:   "/email",
+		stored: "/email/withTemplate",
 		decode: decodePostmark,
 		accept: func(w http.ResponseWriter, id string) {
 			w.Header().Set("Content-Type", "application/json")
@@ -60,6 +61,8 @@ func decodePostmark(body []byte) (mailer.Message, error) {
 	var in struct {
 		From, To, Cc, Bcc, ReplyTo  string
 		Subject, TextBody, HtmlBody string
+		TemplateAlias               string
+		TemplateModel               map[string]any
 		Headers                     []struct{ Name, Value string }
 		Tag                         string
 		Metadata                    map[string]string
@@ -72,6 +75,7 @@ func decodePostmark(body []byte) (mailer.Message, error) {
 		return mailer.Message{}, err
 	}
 	m := mailer.Message{Subject: in.Subject, Text: in.TextBody, HTML: in.HtmlBody, Metadata: in.Metadata}
+	m.Template = mailer.Template{ID: in.TemplateAlias, Data: in.TemplateModel}
 	for _, l := range []struct {
 		dst *[]mailer.Address
 		src string

@@ -93,7 +93,9 @@ func decodeSendGrid(body []byte) (mailer.Message, error) {
 		Personalizations []struct {
 			To, Cc, Bcc []address
 			CustomArgs  map[string]string `json:"custom_args"`
+			Data        map[string]any    `json:"dynamic_template_data"`
 		}
+		TemplateID  string `json:"template_id"`
 		From        address
 		ReplyTo     *address  `json:"reply_to"`
 		ReplyToList []address `json:"reply_to_list"`
@@ -117,7 +119,7 @@ func decodeSendGrid(body []byte) (mailer.Message, error) {
 	p := in.Personalizations[0]
 	m := mailer.Message{
 		From: mailer.Address{Name: in.From.Name, Address: in.From.Email}, Subject: in.Subject, Tags: in.Categories,
-		Metadata: in.CustomArgs,
+		Metadata: in.CustomArgs, Template: mailer.Template{ID: in.TemplateID, Data: p.Data},
 	}
 	if in.ReplyTo != nil {
 		in.ReplyToList = append(in.ReplyToList, *in.ReplyTo)

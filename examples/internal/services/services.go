@@ -58,6 +58,7 @@ const maxBody = 30 << 20
 // how the answers look.
 type api struct {
 	path    string
+	stored  string // a further path, for messages with a stored template
 	decode  func(body []byte) (mailer.Message, error)
 	accept  func(w http.ResponseWriter, id string)
 	refusal map[Mode]answer
@@ -166,7 +167,7 @@ func (s *Service) listen() error {
 
 // ServeHTTP answers as the service would in its present mode.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || r.URL.Path != s.api.path {
+	if r.Method != http.MethodPost || r.URL.Path != s.api.path && r.URL.Path != s.api.stored {
 		http.NotFound(w, r)
 		return
 	}
