@@ -253,7 +253,7 @@ func TestAQuotaReporterIsAskedWithoutDelay(t *testing.T) {
 			<-ctx.Done()
 			return mailer.Quota{}, ctx.Err()
 		}
-		c := chainOf(t, failover.Config{Order: &failover.Budget{}}, a)
+		c := chainOf(t, failover.Config{Order: &failover.Budget{Every: 5 * time.Second}}, a)
 		start := time.Now()
 		for range 10 {
 			viaTimes(t, c, 10, "a")
@@ -261,15 +261,28 @@ func TestAQuotaReporterIsAskedWithoutDelay(t *testing.T) {
 		}
 		require.Equal(t, start, time.Now())
 		require.Equal(t, int64(1), a.asked.Load(), "at most one question is under way")
-		time.Sleep(4 * time.Minute)
+		time.Sleep(29 * time.Second)
 		viaTimes(t, c, 1, "a")
-		answered()
-		require.Equal(t, int64(1), a.asked.Load(), "nor is a failure a reason to ask again at once")
-		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, int64(1), a.asked.Load(), "also if it is time for the next")
+		time.Sleep(2 * time.Second)
 		viaTimes(t, c, 1, "a")
-		answered()
+		synctest.Wait()
 		require.Equal(t, int64(2), a.asked.Load())
 		time.Sleep(30 * time.Second) // then the question ends, or the bubble would not
+	})
+}
+
+func TestAQuotaReporterThatFailsIsNotAskedMoreOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &metered{service: service{name: "a"}}
+		a.quota = func(context.Context) (mailer.Quota, error) { return mailer.Quota{}, refused(mailer.KindNetwork) }
+		c := chainOf(t, failover.Config{Order: &failover.Budget{}}, a)
+		for range 3600 {
+			viaTimes(t, c, 1, "a")
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, int64(12), a.asked.Load())
 	})
 }
 
@@ -415,6 +428,8 @@ func TestWhatAQuotaReporterSays(t *testing.T) {
 	t.Run("may not contain what is under way", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, a := quota(t)
+			a.tells(mailer.Quota{Limit: 100, Remaining: 100})
+			read(t, c, a)
 			gate := make(chan struct{})
 			a.answers(func(_ context.Context, m mailer.Message) error {
 				<-gate
@@ -423,23 +438,23 @@ func TestWhatAQuotaReporterSays(t *testing.T) {
 				}
 				return nil
 			})
-			answer := make(chan struct{})
-			a.quota = func(context.Context) (mailer.Quota, error) {
-				<-answer
-				return mailer.Quota{Limit: 100, Remaining: 5}, nil
-			}
 			var wg sync.WaitGroup
-			for _, id := range []string{"m1", "m2", "refused"} {
+			send := func(id string) {
 				m := message()
 				m.ID = id
 				wg.Go(func() { _, _ = c.Send(context.Background(), m) })
+				synctest.Wait()
 			}
-			answered()
-			close(answer)
+			send("before")
+			send("refused")
+			time.Sleep(5 * time.Minute)
+			a.tells(mailer.Quota{Limit: 100, Remaining: 5})
+			send("during")
 			answered()
 			close(gate)
 			wg.Wait()
-			viaTimes(t, c, 3, "a")
+			a.recovers()
+			viaTimes(t, c, 3, "a") // two may come off the five yet
 			viaTimes(t, c, 1, "b")
 		})
 	})
@@ -509,6 +524,27 @@ func TestBudgetPassesOnToTheOrderInside(t *testing.T) {
 	o.err = refused(mailer.KindRejected)
 	_, err = b.Order(nil, message(), targets)
 	require.ErrorIs(t, err, mailer.KindRejected)
+}
+
+// What one limit lets pass and another does not costs nothing.
+func TestBudgetOfSeveralLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &metered{}
+		a.tells(mailer.Quota{Limit: 100, Remaining: 1})
+		targets := infos(1)
+		targets[0].Sender = a
+		b := &failover.Budget{Allow: allow("a", failover.Allowance{Day: 3})}
+		bound(t, b, targets)
+		require.Equal(t, "a", ordered(t, b, message(), targets))
+		answered()
+		require.Equal(t, 1, b.Begin(0, 3))
+		a.tells(mailer.Quota{Limit: 100, Remaining: 99})
+		time.Sleep(5 * time.Minute)
+		_, err := b.Order(nil, message(), targets)
+		require.ErrorIs(t, err, mailer.KindQuota)
+		answered()
+		require.Equal(t, 2, b.Begin(0, 3))
+	})
 }
 
 func TestBudgetRefuses(t *testing.T) {

@@ -30,7 +30,7 @@ func (o *Weighted) Bind(targets []TargetInfo) error {
 		if t.Weight > maxWeight {
 			return fmt.Errorf("Weighted: the Weight of %q is over %d", t.Name, maxWeight)
 		}
-		weights[i] = int64(t.Weight)
+		weights[i] = int64(t.Weight) * fine
 	}
 	return o.spread.bind("Weighted", weights)
 }
@@ -59,7 +59,7 @@ type Warm struct {
 // Bind implements [Binder]. It refuses a Share out of its bounds, and to serve two
 // chains.
 func (o *Warm) Bind(targets []TargetInfo) error {
-	const whole = maxWeight
+	const whole = maxWeight * fine
 	share := int64(math.Round(o.Share * whole))
 	first := whole - share*int64(len(targets)-1)
 	if !(o.Share > 0 && o.Share <= 1) || share == 0 || first < share {
@@ -78,8 +78,13 @@ func (o *Warm) Order(dst []int, _ mailer.Message, targets []TargetInfo) ([]int, 
 	return o.spread.order(dst, targets), nil
 }
 
-// maxWeight bounds a weight, so that no product of two sums overflows.
-const maxWeight = 1_000_000
+const (
+	// maxWeight bounds a weight, so that no product of two sums overflows.
+	maxWeight = 10_000
+	// fine is into how many parts a weight is divided, so that little gets lost by
+	// rounding when a target comes or goes.
+	fine = 1000
+)
 
 // spread deals out turns by weight. It is the quota method of apportionment
 // (Balinski and Young, 1975): of those who have had no more than their share the
