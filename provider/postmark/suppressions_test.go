@@ -170,7 +170,7 @@ func TestPullOfALongList(t *testing.T) {
 		}
 		require.Equal(t, want, got)
 		require.Greater(t, pages, 4)
-		require.Less(t, len(l.calls), 100, "calls")
+		require.Less(t, len(l.calls), 40, "calls")
 	})
 }
 

@@ -156,7 +156,7 @@ func (p *Provider) groups(ctx context.Context) (ids []int64, err error) {
 		id := int64(0)
 		adapter.Members(item, func(key, value []byte) {
 			if string(key) == "id" {
-				id, _ = strconv.ParseInt(string(value), 10, 64) //nolint:errcheck // 0 is not one
+				id, _ = strconv.ParseInt(string(value), 10, 64)
 			}
 		})
 		whole = whole && id > 0

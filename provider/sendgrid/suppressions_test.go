@@ -247,7 +247,10 @@ func TestPushThatEndsEarlySaysWhereToResume(t *testing.T) {
 		return 0, ""
 	}
 	done, err := l.provider().PushSuppressions(t.Context(), []suppression.Entry{
-		{Address: "a@example.com"}, {Address: "b@example.com"}, {Address: "c@example.com", Stream: "9"}, {Address: "d@example.com"},
+		{Address: "a@example.com"},
+		{Address: "b@example.com"},
+		{Address: "c@example.com", Stream: "9"},
+		{Address: "d@example.com"},
 		{Address: "e@example.com", Stream: "10"},
 	})
 	require.ErrorIs(t, err, mailer.KindRejected)

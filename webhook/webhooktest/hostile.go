@@ -45,6 +45,10 @@ func (s *suite) testBatch(t *testing.T) {
 			}
 		})
 	}
+	t.Run("of more than are read", func(t *testing.T) {
+		// Refused, so that it shows: those behind the last one read would be lost.
+		s.refuse(t, src, s.Request(array(slices.Repeat([]string{"{}"}, webhook.MaxEvents+1)...)), http.StatusBadRequest)
+	})
 	t.Run("of as many as fit", func(t *testing.T) {
 		n := min((webhook.MaxBody-10_000)/(len(sample)+1), webhook.MaxEvents)
 		if len(body(s.Request(s.Sample))) > len(s.Sample)+2 { // in an envelope

@@ -128,6 +128,7 @@ func TestBrokenSourceFails(t *testing.T) {
 		"panics on null":                           "batch/an_element_null_costs_no_other",
 		"wants every field right":                  "nonsense",
 		"reads a million events":                   "hostile/nothing_but_objects",
+		"leaves out what is too much":              "batch/of_more_than_are_read",
 		"drops unknown types":                      "an_unknown_type_is_other",
 		"loses the message's id":                   "sample",
 		"loses the mail's id":                      "sample",
@@ -146,7 +147,7 @@ func TestBrokenSourceFails(t *testing.T) {
 	} {
 		t.Run(defect, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			parts := []string{"^TestDefect$"}
 			if caught != "" {
