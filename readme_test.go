@@ -15,7 +15,7 @@ import (
 func TestReadmeQuotesCodeThatRuns(t *testing.T) {
 	blockOf := regexp.MustCompile("(?s)(?:<!-- (\\S+) -->\n)?```go\n(.*?)```")
 	var blocks [][]string
-	for _, page := range []string{"README.md", "docs/failover.md"} {
+	for _, page := range []string{"README.md", "docs/failover.md", "docs/suppression.md"} {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		found := blockOf.FindAllStringSubmatch(string(text), -1)
