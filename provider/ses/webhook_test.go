@@ -20,6 +20,7 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -524,6 +525,7 @@ func TestCertificateThatIsNone(t *testing.T) {
 		"a page":                {body: strings.NewReader("<html>")},
 		"a key":                 {body: bytes.NewReader(inPEM("PUBLIC KEY", public))},
 		"no certificate in it":  {body: bytes.NewReader(inPEM("CERTIFICATE", []byte("x")))},
+		"one of another name":   {body: bytes.NewReader(bytes.ReplaceAll(good(), []byte("CERTIFICATE"), []byte("TRUSTED")))},
 		"a short key":           {body: bytes.NewReader(shortKey().certificate(time.Time{}, long))},
 		"a key of another kind": {body: bytes.NewReader(certificateOf(elliptical.Public(), elliptical, time.Time{}, long))},
 		"another key":           {body: bytes.NewReader(otherKey().certificate(time.Time{}, long))},
@@ -973,11 +975,15 @@ func TestNewWebhookRefuses(t *testing.T) {
 }
 
 func TestNewWebhookChangesNothingOfItsConfig(t *testing.T) {
-	client := &http.Client{Timeout: time.Minute}
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	client := &http.Client{Timeout: time.Minute, Jar: jar}
 	c := WebhookConfig{TopicARNs: []string{topic}, HTTPClient: client}
 	w, err := NewWebhook(c)
 	require.NoError(t, err)
 	require.Nil(t, client.CheckRedirect)
+	require.Same(t, jar, client.Jar)
+	require.Nil(t, w.client.Jar)
 	require.Equal(t, time.Minute, w.client.Timeout)
 	c.TopicARNs[0] = "x"
 	require.Equal(t, []string{topic}, w.topics)

@@ -107,6 +107,15 @@ func TestWebhookTakesEachOfItsSecrets(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrUnverified)
 }
 
+func TestWebhookKeepsNothingThatCanChange(t *testing.T) {
+	c := WebhookConfig{Bearer: []string{hookToken}, Basic: []webhook.Basic{{Username: "smtp2go", Password: hookPassword}}}
+	w, err := NewWebhook(c)
+	require.NoError(t, err)
+	c.Bearer[0], c.Basic[0].Password = "another", "another"
+	require.Equal(t, []string{hookToken}, w.bearer)
+	require.Equal(t, hookPassword, w.basic[0].Password)
+}
+
 // reported sends m, and reports that its first recipient has it.
 func reported(t *testing.T, m mailer.Message) (mailer.Receipt, *http.Request) {
 	p, service := capture(t, Config{APIKey: key})
