@@ -13,7 +13,7 @@ import (
 const (
 	maxBatch = 50      // messages in one call
 	maxBytes = 4 << 20 // of a call with several messages; ours, Mailjet publishes none
-	inFlight = 8       // calls at once
+	inFlight = 16      // calls at once
 )
 
 // MaxBatch returns 50, the most messages that one call takes.
@@ -24,7 +24,7 @@ func (p *Provider) MaxBatch() int { return maxBatch }
 // They may differ in everything. Up to 50 go in one call, those for the sandbox
 // apart from the others, and fewer if the call would be larger than 4 MiB; a text,
 // an HTML body and files which all messages of a call share stand in it once. Up to
-// 8 calls are under way at once.
+// 16 calls are under way at once.
 //
 // Mailjet takes and refuses each message of a call by itself. If an answer is lost,
 // or does not have a result for each message of its call, the outcome is unknown

@@ -502,7 +502,7 @@ func TestBatchMakesAFewCallsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &bulkService{wait: time.Second}
 		p := s.provider(t)
-		ms := many(20 * maxBatch)
+		ms := many(40 * maxBatch)
 		begin := time.Now()
 		requireOwn(t, ms, p.SendBatch(t.Context(), ms))
 		require.Equal(t, inFlight, s.most)
@@ -516,7 +516,7 @@ func TestBatchThatIsCanceled(t *testing.T) {
 		p := s.provider(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
-		ms := many(20 * maxBatch)
+		ms := many(40 * maxBatch)
 		results := p.SendBatch(ctx, ms)
 		unsent := 0
 		for _, r := range results {
@@ -527,6 +527,6 @@ func TestBatchThatIsCanceled(t *testing.T) {
 				unsent++
 			}
 		}
-		require.Equal(t, 4*maxBatch, unsent, "calls that were not begun")
+		require.Equal(t, 8*maxBatch, unsent, "calls that were not begun")
 	})
 }

@@ -18,7 +18,7 @@ import (
 const (
 	maxBatch = 50      // messages in one call
 	maxBytes = 4 << 20 // of what differs between the messages of one call; ours, SES names none
-	inFlight = 64      // calls at once, as mailer.SendAll has
+	inFlight = 128     // calls at once
 )
 
 // MaxBatch returns 50, the most messages that one SendBulkEmail call takes.
@@ -28,7 +28,7 @@ func (p *Provider) MaxBatch() int { return maxBatch }
 // SendBatch sends the messages and returns one Result for each, in their order.
 // Messages with a template which agree in it and in all else but recipients,
 // Template.Data, Headers, Unsubscribe, Tags, Metadata and ID go in calls of up to
-// 50; those with files or a contact list, and all others, in a call each. Up to 64
+// 50; those with files or a contact list, and all others, in a call each. Up to 128
 // calls are under way at once. SES answers with an error when that is faster than
 // the account's rate: see Quota.
 //

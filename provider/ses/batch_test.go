@@ -388,7 +388,7 @@ func TestBatchSendsSeveralAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &bulkService{wait: time.Second}
 		p := s.provider(t)
-		ms := personal(200)
+		ms := personal(400)
 		for i := range ms {
 			ms[i].Template, ms[i].Text = mailer.Template{}, "Hello"
 		}
@@ -396,7 +396,7 @@ func TestBatchSendsSeveralAtATime(t *testing.T) {
 		requireOwn(t, ms, p.SendBatch(t.Context(), ms))
 		require.Equal(t, 4*time.Second, time.Since(begun))
 		require.Equal(t, inFlight, s.most)
-		require.Len(t, s.singles, 200)
+		require.Len(t, s.singles, 400)
 	})
 }
 
@@ -408,22 +408,22 @@ func TestBatchStopsWithItsContext(t *testing.T) {
 			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}, nil
 		}}
 		p := s.provider(t)
-		ms := personal(200)
-		for i := range ms[:150] {
+		ms := personal(400)
+		for i := range ms[:350] {
 			ms[i].Template, ms[i].Text = mailer.Template{}, "Hello"
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(1500*time.Millisecond, cancel)
 		results := p.SendBatch(ctx, ms)
-		requireOwn(t, ms[:128], results[:128])
-		for _, r := range results[128:] {
+		requireOwn(t, ms[:256], results[:256])
+		for _, r := range results[256:] {
 			require.ErrorIs(t, r.Err, mailer.KindCanceled)
 			require.ErrorIs(t, r.Err, context.Canceled)
 			require.True(t, mailer.NotSent(r.Err))
 		}
-		require.Len(t, s.singles, 128)
+		require.Len(t, s.singles, 256)
 		require.Empty(t, s.calls)
-		require.Equal(t, int32(128), asked.Load(), "credentials were asked for in vain")
+		require.Equal(t, int32(256), asked.Load(), "credentials were asked for in vain")
 	})
 }
 
