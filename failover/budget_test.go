@@ -253,7 +253,9 @@ func TestAQuotaReporterIsAskedWithoutDelay(t *testing.T) {
 			<-ctx.Done()
 			return mailer.Quota{}, ctx.Err()
 		}
-		c := chainOf(t, failover.Config{Order: &failover.Budget{Every: 5 * time.Second}}, a)
+		other := &metered{service: service{name: "b"}}
+		other.tells(mailer.Quota{Limit: -1, Remaining: -1})
+		c := chainOf(t, failover.Config{Order: &failover.Budget{Every: 5 * time.Second}}, a, other)
 		start := time.Now()
 		for range 10 {
 			viaTimes(t, c, 10, "a")

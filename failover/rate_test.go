@@ -171,6 +171,15 @@ func TestRateAdapts(t *testing.T) {
 			}
 		})
 	})
+	t.Run("and so does what may pass at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := &failover.Rate{PerSecond: 10, Burst: 100, Recovery: 1000 * time.Hour}
+			require.Equal(t, 100, passes(r))
+			r.Ended(1, slow)
+			time.Sleep(time.Minute)
+			require.Equal(t, 50, passes(r))
+		})
+	})
 	t.Run("within its recovery", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := &failover.Rate{PerSecond: 600, Recovery: time.Hour}
@@ -282,7 +291,7 @@ func TestRateAsksForTheQuota(t *testing.T) {
 			require.Equal(t, 4, rateOf(r))
 		})
 	})
-	t.Run("once at a time, and waits for nobody", func(t *testing.T) {
+	t.Run("and waits for nobody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &metered{quota: func(ctx context.Context) (mailer.Quota, error) {
 				<-ctx.Done()
@@ -297,6 +306,21 @@ func TestRateAsksForTheQuota(t *testing.T) {
 			require.Equal(t, start, time.Now())
 			require.Equal(t, int64(1), s.asked.Load())
 			time.Sleep(30 * time.Second) // then the question ends, or the bubble would not
+		})
+	})
+	t.Run("once at a time, also of a service that does not heed its context", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &metered{quota: func(context.Context) (mailer.Quota, error) {
+				time.Sleep(time.Hour)
+				return mailer.Quota{}, nil
+			}}
+			r := &failover.Rate{Quota: s}
+			for range 10 {
+				r.AllowN(time.Now(), 1)
+				time.Sleep(5 * time.Minute)
+			}
+			require.Equal(t, int64(1), s.asked.Load())
+			time.Sleep(time.Hour)
 		})
 	})
 	t.Run("and keeps what a refusal taught", func(t *testing.T) {

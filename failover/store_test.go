@@ -289,11 +289,50 @@ func TestNewsThatComesDuringACall(t *testing.T) {
 		synctest.Wait()
 		p.a.fails(refusedFor(mailer.KindQuota, time.Hour))
 		viaTimes(t, p, 1, "a b")
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		time.Sleep(1500 * time.Millisecond)
+		require.Equal(t, failover.Resting, p.Health()[0].State, "what was not told yet is not taken for over")
+		time.Sleep(time.Second)
 		require.Equal(t, 2, b.called())
 		require.Contains(t, b.rests, "a")
-		require.Equal(t, failover.Resting, p.Health()[0].State, "what was not told yet is not taken for over")
+		require.Equal(t, failover.Resting, p.Health()[0].State)
+	})
+}
+
+// A rest that ends here during a call is not begun anew by its answer.
+func TestARestThatEndsDuringACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{}
+		_, err := b.Exchange(t.Context(), failover.News{Rests: map[string]failover.SharedRest{"a": {For: time.Hour}}})
+		require.NoError(t, err)
+		b.does(func(context.Context) error { time.Sleep(time.Second); return nil })
+		s := &failover.Shared{Backend: b, Every: time.Hour}
+		learned := 0
+		require.NoError(t, s.Join([]string{"a"}, func(string, failover.Rest) { learned++ }))
+		require.NoError(t, s.Sync(t.Context()))
+		require.Equal(t, 1, learned)
+		s.Poll()
+		time.Sleep(time.Hour / 2)
+		s.Publish("b", failover.Rest{}) // a call begins
+		synctest.Wait()
+		s.Publish("a", failover.Rest{})
+		time.Sleep(3 * time.Second)
+		require.Equal(t, 1, learned)
+		require.Empty(t, b.rests)
+	})
+}
+
+// What could not be told is no reason to forget what came after it.
+func TestNewsThatComesDuringACallThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{before: func(context.Context) error { time.Sleep(time.Second); return errors.New("?") }}
+		s := &failover.Shared{Backend: b, Logger: slog.New(slog.DiscardHandler)}
+		s.Publish("a", failover.Rest{Until: time.Now().Add(time.Hour), Kind: mailer.KindQuota})
+		synctest.Wait()
+		s.Publish("a", failover.Rest{}) // it is over
+		time.Sleep(2 * time.Second)
+		b.does(nil)
+		require.NoError(t, s.Sync(t.Context()))
+		require.Empty(t, b.rests)
 	})
 }
 
@@ -303,9 +342,11 @@ func TestSyncEndsWithItsContext(t *testing.T) {
 		p := newProcess(t, &failover.Shared{Backend: b}, failover.Config{})
 		viaTimes(t, p, 1, "a") // a call is under way
 		synctest.Wait()
+		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, p.shared.Sync(ctx), context.DeadlineExceeded)
+		require.Less(t, time.Since(start), 2*time.Second, "not only when the call under way does")
 		time.Sleep(time.Minute)
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
