@@ -379,6 +379,23 @@ func TestWhatAServiceRefusesIsLearned(t *testing.T) {
 	}
 }
 
+func TestWhatABatchIsRefusedIsLearned(t *testing.T) {
+	next := &batches{}
+	next.answer = func(m mailer.Message) (mailer.Receipt, error) {
+		if m.To[0].Address == "gone@example.com" {
+			return mailer.Receipt{}, &mailer.Error{Provider: "fake", Kind: mailer.KindRecipient, NotSent: true}
+		}
+		return mailer.Receipt{}, nil
+	}
+	m := memory(t, entry("held@example.com", suppression.Complaint))
+	s := suppression.Wrap(next, m, suppression.Config{})
+	results := s.SendBatch(t.Context(), []mailer.Message{message("held@example.com"), message("a@example.com"), message("gone@example.com")})
+	require.ErrorIs(t, results[2].Err, mailer.KindRecipient)
+	found := contents(t, m)
+	require.Len(t, found, 2)
+	require.Equal(t, "gone@example.com", found[1].Address)
+}
+
 // Promise 4 across services and messages: an address that one service refused is not
 // tried through another by the next message, although the first service rests.
 func TestARefusedRecipientStaysRefusedThroughEveryService(t *testing.T) {
