@@ -6,7 +6,6 @@ package adapter
 import (
 	"bytes"
 	"cmp"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -92,14 +91,6 @@ func Recipients(provider string, m *mailer.Message, limit int) error {
 		n -= len(l.list)
 	}
 	return nil
-}
-
-// Base64Size is how many bytes the files of m have in base64.
-func Base64Size(m *mailer.Message) (size int) {
-	for _, a := range m.Attachments {
-		size += base64.StdEncoding.EncodedLen(len(a.Content))
-	}
-	return size
 }
 
 // Size refuses a request of more than limit bytes as [mailer.KindTooLarge].

@@ -123,13 +123,14 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 		flag(&o, "TrackClicks", m.Track.Clicks)
 	})
 	b, _ := o.Close() // nothing in it can fail
-	if err := adapter.Size(provider, &m, len(b)+adapter.Base64Size(&m), MaxSize); err != nil {
+	body := files.Body(b)
+	if err := adapter.Size(provider, &m, int(body.Size()), MaxSize); err != nil {
 		return request{}, err
 	}
 	for i := 1; i < len(m.Tags); i++ {
 		dropped = append(dropped, adapter.Index("Tags", i))
 	}
-	return request{message: m, dropped: dropped, body: files.Body(b)}, nil
+	return request{message: m, dropped: dropped, body: body}, nil
 }
 
 // check refuses what Elastic Email has no words for, and what is over its limits.
