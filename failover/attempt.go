@@ -25,6 +25,9 @@ func (c *Chain) next(ctx context.Context, w *walk) (*target, permit) {
 	for w.pos < w.len() {
 		t := w.at(w.pos)
 		w.pos++
+		if w.been(t) {
+			continue
+		}
 		p, ok := t.health.admit()
 		if !ok {
 			continue
@@ -41,11 +44,13 @@ func (c *Chain) next(ctx context.Context, w *walk) (*target, permit) {
 	return nil, permit{}
 }
 
-// anyway returns a target although none may be tried, since all rest.
+// anyway returns a target although none may be tried, since all that are left rest:
+// one for each message.
 func (c *Chain) anyway(ctx context.Context, w *walk) (*target, permit) {
-	if w.passed || len(w.attempts) > 0 {
+	if w.passed || w.anyway || w.duplicate {
 		return nil, permit{}
 	}
+	w.anyway = true
 	t := w.wakesFirst(time.Now())
 	if t == nil || c.room(ctx, t, 1, w) == 0 {
 		return nil, permit{}

@@ -142,6 +142,7 @@ func (b batch) groups(ws []*walk) (groups []*group) {
 				groups = append(groups, g)
 			}
 			g.ws = append(g.ws, w)
+			w.anyway = w.anyway || g.p.late || g.silent
 			g.closed = g.p.probe || g.p.late && w.scouting == unscouted
 		}
 	}
@@ -162,6 +163,9 @@ func (b batch) groupFor(w *walk, byTarget, late []*group) (g *group) {
 	for w.pos < w.len() {
 		t := w.at(w.pos)
 		w.pos++
+		if w.been(t) {
+			continue
+		}
 		g := byTarget[t.index]
 		if g == nil {
 			p, ok := t.health.admit()
@@ -176,7 +180,7 @@ func (b batch) groupFor(w *walk, byTarget, late []*group) (g *group) {
 		}
 	}
 	switch {
-	case w.passed || len(w.attempts) > 0 || w.scouting == failed:
+	case w.passed || w.anyway || w.duplicate || w.scouting == failed:
 		return nil
 	case probed != nil && w.scouting == unscouted:
 		return probed

@@ -241,7 +241,7 @@ func TestAllResting(t *testing.T) {
 			a.fails(refused(mailer.KindNetwork))
 			_, err = c.Send(t.Context(), message())
 			require.Equal(t, mailer.KindNetwork, mailer.KindOf(err)) // a rests, too, but for longer
-			require.ErrorContains(t, err, "resting: b (service unavailable): 1 attempt: a: network failure")
+			require.ErrorContains(t, err, "2 attempts: a: network failure; b: a: service unavailable", "b is tried anyway")
 
 			calls := a.calls()
 			until := c.Health()[1].RestUntil
@@ -255,6 +255,57 @@ func TestAllResting(t *testing.T) {
 			require.Equal(t, "b", via(t, c))
 			require.Equal(t, failover.Well, c.Health()[1].State)
 			require.Equal(t, "b", via(t, c), "a still rests")
+		})
+	})
+	t.Run("also by a message that was refused before, and once", func(t *testing.T) {
+		for name, send := range map[string]func(c *failover.Chain) (mailer.Receipt, error){
+			"alone": func(c *failover.Chain) (mailer.Receipt, error) { return c.Send(t.Context(), message()) },
+			"in a batch": func(c *failover.Chain) (mailer.Receipt, error) {
+				r := c.SendBatch(t.Context(), []mailer.Message{message()})[0]
+				return r.Receipt, r.Err
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					a, b, last := &service{name: "a"}, &service{name: "b"}, &service{name: "last"}
+					c := chainOf(t, failover.Config{Strikes: 1, Rest: time.Hour}, a, b, last)
+					a.fails(refused(mailer.KindUnauthorized))
+					require.Equal(t, "a b", via(t, c))
+					time.Sleep(30 * time.Minute) // so that a wakes before b
+					b.fails(refused(mailer.KindUnauthorized))
+					require.Equal(t, "b last", via(t, c))
+					a.recovers() // but nobody knows
+					last.fails(refused(mailer.KindSender))
+					r, err := send(c)
+					require.NoError(t, err)
+					require.Equal(t, "last a", way(r.Attempts))
+
+					a.fails(refused(mailer.KindUnauthorized))
+					require.Equal(t, failover.Well, c.Health()[0].State)
+					_, err = send(c)
+					require.Error(t, err)
+					all, ok := errors.AsType[*failover.AttemptsError](err)
+					require.True(t, ok)
+					require.Equal(t, "a last b", way(all.Attempts), "b rests, a does by now")
+					_, err = send(c)
+					all, _ = errors.AsType[*failover.AttemptsError](err)
+					require.Len(t, all.Attempts, 2, "one of the two that rest")
+				})
+			})
+		}
+	})
+	t.Run("but not by a message that may be out", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a, b := pair(t, failover.Config{})
+			a.fails(refused(mailer.KindUnauthorized))
+			require.Equal(t, "a b", via(t, c))
+			b.fails(&mailer.Error{Kind: mailer.KindNetwork})
+			m := message()
+			m.AllowDuplicate = true
+			calls := a.calls()
+			_, err := c.Send(t.Context(), m)
+			require.Error(t, err)
+			require.Equal(t, calls, a.calls())
 		})
 	})
 	t.Run("unless all named a time that lies ahead", func(t *testing.T) {

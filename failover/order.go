@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -74,6 +75,7 @@ type walk struct {
 	order     []int     // places in targets; nil: as they are listed
 	pos       int       // in order, of the next candidate
 	passed    bool      // a target that is well had no room
+	anyway    bool      // one was tried although none may be
 	attempts  []mailer.Attempt
 	duplicate bool          // an outcome so far is unknown
 	tries     int           // again, at the last target
@@ -133,14 +135,26 @@ func (w *walk) mayFollow() (n int) {
 	return n
 }
 
+// been tells whether the message was at t before, and is not to go there again.
+func (w *walk) been(t *target) bool {
+	n := len(w.attempts)
+	if n == 0 || w.tries > 0 && w.attempts[n-1].Provider == t.name {
+		return false
+	}
+	return slices.ContainsFunc(w.attempts, func(a mailer.Attempt) bool { return a.Provider == t.name })
+}
+
 // wakesFirst returns, of targets of which none may be tried, the first that is
 // silent, or else the one that wakes first, but none whose service named a time
-// that lies ahead. Nil: all did. The candidates are then those behind it.
+// that lies ahead, and none where the message was. Nil: there is none. The candidates are then those behind it.
 func (w *walk) wakesFirst(now time.Time) *target {
 	var first *target
 	var soonest time.Time
 	for i := range w.len() {
 		t := w.at(i)
+		if w.been(t) {
+			continue
+		}
 		if t.health.quick.Load()&quickResting == 0 {
 			w.pos = i + 1
 			return t // it was only silent

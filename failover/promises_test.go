@@ -313,7 +313,8 @@ level=WARN msg="failover: trying the next target" provider=a kind="service unava
 level=ERROR msg="failover: trying the next target" provider=a kind="sender not verified" status=403 code=1042 duration=0s next=b message_id=m1
 level=ERROR msg="failover: target rests" provider=a kind=unauthorized status=403 code=1042 for=X
 level=ERROR msg="failover: trying the next target" provider=a kind=unauthorized status=403 code=1042 duration=0s next=b message_id=m1
-level=WARN msg="failover: no target is left" provider=b kind="message rejected" duration=0s
+level=WARN msg="failover: trying the next target" provider=b kind="message rejected" duration=0s next=a
+level=ERROR msg="failover: no target is left" provider=a kind=unauthorized status=403 code=1042 duration=0s
 level=INFO msg="failover: target is back" provider=a
 `, restLength.ReplaceAllString(out.String(), "for=X"))
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,7 @@ type model struct {
 	taken     int  // the truth: how many services have it
 	success   bool
 	late      bool
+	anyway    bool // one was called that rests
 	rested    []int
 }
 
@@ -92,17 +94,26 @@ func (m *model) next(now time.Time) int {
 	}
 	m.late = false
 	for i := from; i < len(m.targets); i++ {
-		if m.targets[i].free(now) {
+		if m.targets[i].free(now) && !slices.Contains(m.called, i) {
 			return i
 		}
 	}
-	if len(m.called) > 0 {
+	if m.anyway || m.uncertain {
 		return -1
 	}
+	m.anyway = true
 	first := -1
+	var soonest time.Time
 	for i, t := range m.targets {
-		if !t.named && (first < 0 || t.until.Before(m.targets[first].until)) {
-			first = i
+		over := !now.Before(t.until)
+		if t.named && !over || slices.Contains(m.called, i) {
+			continue
+		}
+		if over {
+			t.until = now.Add(24 * time.Hour)
+		}
+		if first < 0 || t.until.Before(soonest) {
+			first, soonest = i, t.until
 		}
 	}
 	m.late = first >= 0
