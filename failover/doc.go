@@ -53,12 +53,13 @@
 // messages that it left without an answer. So a service that hangs holds up few
 // messages, however long its time-out is.
 //
-// If no target may be tried because all rest or are being probed, or all that are
-// left after some failed, one that is only silent is tried anyway, or else the one
-// that wakes first, except those whose service named a time that lies ahead.
-// Success brings it back, failure does not count against it. That happens once for
-// a message. If all named a time, Send returns an error without traffic: NotSent,
-// with the earliest RetryAfter.
+// If no target may be tried because all rest or are being probed, one that is only
+// silent is tried anyway, or else the one that wakes first, except those whose
+// service named a time that lies ahead. Success brings it back, failure does not
+// count against it. If all named a time, Send returns an error without traffic:
+// NotSent, with the earliest RetryAfter. So it is, once for a message, when the
+// targets that are well have failed it, but then only one is tried that rests for
+// a clear refusal: a service that hangs would leave the outcome unknown.
 //
 // # Order, rate and company
 //

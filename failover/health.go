@@ -207,6 +207,14 @@ func (h *health) wakes(now time.Time) (until time.Time, early bool, reason maile
 	return h.until, !h.named || !now.Before(h.until), mailer.KindOf(h.lastErr)
 }
 
+// answers tells whether the target rests for an answer that left nothing unknown, so
+// that another try is likely to leave nothing unknown either, and is not probed.
+func (h *health) answers(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.resting && now.Before(h.until) && mailer.NotSent(h.lastErr)
+}
+
 // late gives leave for an attempt although the target rests, or is silent.
 func (h *health) late() permit {
 	h.mu.Lock()

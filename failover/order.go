@@ -146,13 +146,14 @@ func (w *walk) been(t *target) bool {
 
 // wakesFirst returns, of targets of which none may be tried, the first that is
 // silent, or else the one that wakes first, but none whose service named a time
-// that lies ahead, and none where the message was. Nil: there is none. The candidates are then those behind it.
+// that lies ahead. Once the message failed somewhere, only those count that rest for
+// an answer which left nothing unknown, and none where it was. Nil: there is none. The candidates are then those behind it.
 func (w *walk) wakesFirst(now time.Time) *target {
 	var first *target
 	var soonest time.Time
 	for i := range w.len() {
 		t := w.at(i)
-		if w.been(t) {
+		if len(w.attempts) > 0 && (w.been(t) || !t.health.answers(now)) {
 			continue
 		}
 		if t.health.quick.Load()&quickResting == 0 {

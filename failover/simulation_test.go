@@ -71,7 +71,7 @@ var trades = map[string]map[string]string{
 func TestSimulation(t *testing.T) {
 	messages := *simulated
 	if raceEnabled {
-		messages /= 10
+		messages /= 10 // too few to compare
 	}
 	rows := map[string]outage.Row{}
 	t.Log("\n" + outage.Header())
@@ -88,7 +88,7 @@ func TestSimulation(t *testing.T) {
 	require.NotZero(t, ours.Unknown, "the day has outages that leave no answer")
 
 	for name, row := range rows {
-		if strings.HasPrefix(name, "mailer") {
+		if strings.HasPrefix(name, "mailer") || raceEnabled {
 			continue
 		}
 		for _, c := range columns {

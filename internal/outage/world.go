@@ -197,7 +197,7 @@ func Run(p Policy, messages int) Row {
 						unknown[k]++
 					}
 				}
-			case copies == 0 && (nature(i) == ordinary || nature(i) == disliked) && w.possible(services, arrival, i):
+			case copies == 0 && (nature(i) == ordinary || nature(i) == disliked) && w.possible(services, arrival, w.now(), i):
 				row.Lost++
 			case err == nil && copies == 0:
 				row.Lost++
@@ -226,12 +226,14 @@ func Run(p Policy, messages int) Row {
 	return row
 }
 
-// possible tells whether a service was well when message i came that would have
-// taken it.
-func (w *world) possible(services []*Service, arrival time.Duration, i int) bool {
+// possible tells whether a service was well all the time in which message i was
+// being sent, and would have taken it.
+func (w *world) possible(services []*Service, from, to time.Duration, i int) bool {
 	for _, s := range services {
-		mode := s.at(arrival).Mode
-		if (mode == Well || mode == Slow) && !(nature(i) == disliked && s.index == 0) {
+		ill := slices.ContainsFunc(s.phases, func(p Phase) bool {
+			return p.Mode != Slow && p.From <= to && from < p.To
+		})
+		if !ill && !(nature(i) == disliked && s.index == 0) {
 			return true
 		}
 	}
