@@ -45,6 +45,9 @@ type Rate struct {
 	silent time.Time // nobody passes before
 	halved time.Time // when the rate was halved last
 
+	promises uint64        // to those who wait, so far
+	putOff   time.Duration // by all silences together
+
 	asking bool
 	ask    time.Time
 }
@@ -70,35 +73,47 @@ func (r *Rate) AllowN(now time.Time, n int) bool {
 // [mailer.KindRateLimited] at once, if the wait would be longer than ctx lasts or n
 // is more than may pass at once.
 func (r *Rate) WaitN(ctx context.Context, n int) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		now := time.Now()
-		r.mu.Lock()
-		wait, ok := r.wait(now, n)
-		if end, ends := ctx.Deadline(); !ok || ends && now.Add(wait).After(end) {
-			r.mu.Unlock()
-			return errNoRoom
-		}
-		r.tokens -= float64(n)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	end, ends := ctx.Deadline()
+	now := time.Now()
+	r.mu.Lock()
+	wait, ok := r.wait(now, n)
+	if !ok || ends && now.Add(wait).After(end) {
 		r.mu.Unlock()
-		if wait <= 0 {
-			return nil
-		}
+		return errNoRoom
+	}
+	r.tokens -= float64(n)
+	r.promises++
+	mine, put := r.promises, r.putOff
+	r.mu.Unlock()
+	for wait > 0 {
 		timer := time.NewTimer(wait)
+		var err error
 		select {
 		case <-timer.C:
-			if !r.hushed(time.Now()) {
-				return nil
-			}
 		case <-ctx.Done():
 			timer.Stop()
+			err = ctx.Err()
 		}
 		r.mu.Lock()
-		r.tokens += float64(n)
+		// A silence that began meanwhile puts off everybody by its length, so that
+		// their distances stay.
+		wait, put = r.putOff-put, r.putOff
+		if err == nil && ends && time.Now().Add(wait).After(end) {
+			err = errNoRoom
+		}
+		if err != nil {
+			if mine == r.promises { // else those behind would have to move up
+				r.tokens += float64(n)
+			}
+			r.mu.Unlock()
+			return err
+		}
 		r.mu.Unlock()
 	}
+	return nil
 }
 
 // Ended implements [Feedback].
@@ -114,16 +129,14 @@ func (r *Rate) Ended(_ int, err error) {
 		r.halved, r.limit = now, r.limit/2
 		r.tokens = min(r.tokens, 1) // one message to see whether it is enough
 	}
-	if until := now.Add(min(retryAfter(err), maxNamedRest)); until.After(r.silent) && until.After(now) {
-		r.silent, r.at = until, until
+	from := now
+	if r.silent.After(now) {
+		from = r.silent
 	}
-}
-
-// hushed tells whether it is to be silent now.
-func (r *Rate) hushed(now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return now.Before(r.silent)
+	if until := now.Add(min(retryAfter(err), maxNamedRest)); until.After(from) {
+		r.silent, r.at = until, until
+		r.putOff += until.Sub(from)
+	}
 }
 
 // wait returns how long n messages that come now have to wait. Not ok: for ever.

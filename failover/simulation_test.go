@@ -25,6 +25,7 @@ type column struct {
 var columns = []column{
 	{"not delivered", func(r outage.Row) float64 { return 1 - float64(r.Delivered)/float64(r.Deliverable) }, 0.0001},
 	{"lost", func(r outage.Row) float64 { return float64(r.Lost) }, 0},
+	{"given up", func(r outage.Row) float64 { return float64(r.GivenUp) / float64(r.Messages) }, 0.0002},
 	{"doubled", func(r outage.Row) float64 { return float64(r.Duplicated) }, 0},
 	{"unknown", func(r outage.Row) float64 { return float64(r.Unknown) }, 1},
 	{"worst", func(r outage.Row) float64 { return float64(r.UnknownWorst) }, 1},
@@ -53,11 +54,13 @@ var trades = map[string]map[string]string{
 		"return":  "as above",
 	},
 	"retry 3 times, then next": {
-		"return": "it never left: it calls the dead service three times for each message",
+		"given up": "it tries a service that hung a moment ago, and doubles",
+		"return":   "it never left: it calls the dead service three times for each message",
 	},
 	"random order": {
 		"return":        "it has no first service to come home to, and its count is chance",
 		"not delivered": "it sends again when it does not know, and doubles",
+		"given up":      "it tries a service that hung a moment ago, and doubles",
 		"unknown":       "as above",
 		"worst":         "as above",
 	},
@@ -83,6 +86,7 @@ func TestSimulation(t *testing.T) {
 	}
 	ours := rows["mailer"]
 	require.Zero(t, ours.Lost)
+	require.LessOrEqual(t, ours.GivenUp, max(5, messages/1000), "with a service that is well, hardly anything comes back")
 	require.Zero(t, ours.Duplicated)
 	require.Zero(t, ours.Unwanted)
 	require.NotZero(t, ours.Unknown, "the day has outages that leave no answer")
@@ -100,6 +104,7 @@ func TestSimulation(t *testing.T) {
 
 	allowed := rows["mailer, duplicates allowed"]
 	require.Zero(t, allowed.Lost)
+	require.LessOrEqual(t, allowed.GivenUp, max(5, messages/1000))
 	require.Zero(t, allowed.Unwanted)
 	require.LessOrEqual(t, allowed.Duplicated, ours.Unknown, "only what would have been unknown may be doubled")
 	require.Greater(t, allowed.Delivered, ours.Delivered)

@@ -125,10 +125,11 @@ type Row struct {
 	// Messages were to be sent. Deliverable of them are to recipients who want them
 	// and would be taken by a service; Delivered of these were, once or more.
 	Messages, Deliverable, Delivered int
-	// Lost were taken by nobody although a service was well that would have
-	// taken them, and their senders were told that they were not sent, or worse,
-	// that they were.
+	// Lost were taken by nobody, and their senders were told that they were sent.
 	Lost int
+	// GivenUp were taken by nobody although a service was well that would have
+	// taken them, and their senders were told that they were not sent.
+	GivenUp int
 	// Duplicated are the copies beyond the first.
 	Duplicated int
 	// Unknown ended without anybody knowing whether they were taken; UnknownWorst
@@ -190,6 +191,8 @@ func Run(p Policy, messages int) Row {
 			defer mu.Unlock()
 			row.Unwanted += unwanted
 			switch {
+			case err == nil && copies == 0:
+				row.Lost++
 			case err != nil && !mailer.NotSent(err):
 				row.Unknown++
 				for k, phase := range script {
@@ -198,9 +201,7 @@ func Run(p Policy, messages int) Row {
 					}
 				}
 			case copies == 0 && (nature(i) == ordinary || nature(i) == disliked) && w.possible(services, arrival, w.now(), i):
-				row.Lost++
-			case err == nil && copies == 0:
-				row.Lost++
+				row.GivenUp++
 			}
 		})
 	}
