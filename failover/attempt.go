@@ -89,7 +89,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	timeUp := timeUp{callers: ctx.Err(), own: own && !now.Before(end), tooSoon: end.Sub(start) < telling}
 	var d Decision
 	var health Decision
-	a.Err, d, health = c.judge(t, err, timeUp)
+	d, health, a.Err = c.judge(t, err, timeUp)
 	wait, retry := c.retry(ctx, w, t, a.Err, d, now)
 	reported = true
 	if retry = retry && t.health.again(p, 1); !retry {
@@ -132,7 +132,7 @@ type timeUp struct {
 
 // judge makes a typed error of what a Sender returned, and finds what it means for
 // the message, and for the target's health.
-func (c *Chain) judge(t *target, err error, up timeUp) (typedErr error, d, health Decision) {
+func (c *Chain) judge(t *target, err error, up timeUp) (d, health Decision, typedErr error) {
 	up.own = up.own && up.callers == nil
 	err = typed(err, t.name, up.callers, up.own)
 	d = c.decide(err)
@@ -143,7 +143,7 @@ func (c *Chain) judge(t *target, err error, up timeUp) (typedErr error, d, healt
 	case (up.own || up.callers != nil) && mailer.KindOf(err) == mailer.KindNetwork && up.tooSoon:
 		health.Strike = false
 	}
-	return err, d, health
+	return d, health, err
 }
 
 // send calls s with a context that ends at end.

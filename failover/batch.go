@@ -320,7 +320,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	for i, w := range ws {
 		e := &endings[i]
 		e.a = mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: w.duplicate}
-		err := miscounted
+		err := errMiscounted
 		if len(results) == len(ws) {
 			e.receipt, err = results[i].Receipt, results[i].Err
 		}
@@ -329,7 +329,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 			ok++
 			continue
 		}
-		e.a.Err, e.d, e.health = c.judge(t, err, up)
+		e.d, e.health, e.a.Err = c.judge(t, err, up)
 		if e.wait, e.retry = c.retry(ctx, w, t, e.a.Err, e.d, now); e.retry {
 			retries++
 		}
@@ -377,9 +377,9 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	}
 }
 
-// miscounted is how messages ended whose BatchSender returned more or fewer
+// errMiscounted is how messages ended whose BatchSender returned more or fewer
 // results than there were messages.
-var miscounted = errors.New("the Sender did not return one result for each message")
+var errMiscounted = errors.New("the Sender did not return one result for each message")
 
 func sendBatch(ctx context.Context, ms []mailer.Message, s mailer.BatchSender, end time.Time, own bool) []mailer.Result {
 	if !own {

@@ -101,8 +101,12 @@ func TestStore(t *testing.T) {
 			now := time.Now()
 			rest := func() time.Duration { return first.Health()[0].RestUntil.Sub(now) }
 			for _, step := range []struct{ told, want time.Duration }{
-				{-time.Minute, 0}, {0, 0}, {time.Minute, time.Minute}, {time.Second, time.Minute},
-				{time.Hour, time.Hour}, {100 * time.Hour, 24 * time.Hour},
+				{-time.Minute, 0},
+				{0, 0},
+				{time.Minute, time.Minute},
+				{time.Second, time.Minute},
+				{time.Hour, time.Hour},
+				{100 * time.Hour, 24 * time.Hour},
 			} {
 				learn("a", failover.Rest{Until: now.Add(step.told), Kind: mailer.KindQuota})
 				if step.want == 0 {

@@ -234,13 +234,15 @@ func TestLogSaysWhatBecameOfAMessage(t *testing.T) {
 	})
 }
 
+func noMap() map[string]int { return nil }
+
 func TestRecoverMakesAnErrorOfAPanic(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		panic func()
 		words string
 	}{
-		{"of the run time", func() { var m map[string]int; m["a"] = 1 }, "a panic: assignment to entry in nil map"},
+		{"of the run time", func() { noMap()["a"] = 1 }, "a panic: assignment to entry in nil map"},
 		{"with a text that may be secret", func() { panic("the key is hunter2") }, "a panic of type string"},
 		{"with an error that may be secret", func() { panic(errors.New("hunter2")) }, "a panic of type *errors.errorString"},
 	} {

@@ -100,7 +100,7 @@ func ReadCSV(r io.Reader) iter.Seq2[Entry, error] {
 		in.ReuseRecord = true
 		header, err := in.Read()
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = errors.New("there is no header line")
 			}
 			yield(Entry{}, &LineError{1, err})
@@ -120,7 +120,7 @@ func ReadCSV(r io.Reader) iter.Seq2[Entry, error] {
 		}
 		for {
 			fields, err := in.Read()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			var e Entry
@@ -214,9 +214,9 @@ func ReadJSON(r io.Reader) iter.Seq2[Entry, error] {
 			line, end := in.ReadSlice('\n')
 			var e Entry
 			var err error
-			if end == bufio.ErrBufferFull {
+			if errors.Is(end, bufio.ErrBufferFull) {
 				err = &LineError{n, fmt.Errorf("%w: the line is too long", ErrEntry)}
-				for end == bufio.ErrBufferFull {
+				for errors.Is(end, bufio.ErrBufferFull) {
 					_, end = in.ReadSlice('\n')
 				}
 			} else if line = bytes.TrimSpace(line); len(line) > 0 && (end == nil || end == io.EOF) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed355143d4/mailer"
@@ -65,7 +64,6 @@ type Service struct {
 	index  int
 	world  *world
 	phases []Phase
-	calls  atomic.Int64
 }
 
 // Name is the service's name.
