@@ -166,7 +166,7 @@ func enhanced(c statusCodes, text string) (Bounce, Reason) {
 		switch {
 		case c.detail == 17 || c.detail == 18: // the mailbox or the domain changed hands
 			return Hard, ReasonMailbox
-		case c.detail == 28, says(text, "rate limit", "throttl", "too many"):
+		case c.detail == 28, says(text, "rate limit", "throttl", "too many"), c.class == 4 && says(text, "try again"):
 			return Soft, ReasonThrottled
 		case says(text, "spam", "unsolicited", "virus", "content", "junk", "malware", "phish"):
 			return Soft, ReasonSpam

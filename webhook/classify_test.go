@@ -61,6 +61,7 @@ func TestClassify(t *testing.T) {
 		{"421 4.7.28 unusual rate of mail, gsmtp", soft, throttled},
 		{"550 5.7.28 our system has detected an unusual rate of unsolicited mail", soft, throttled},
 		{"421 4.7.0 [TSS04] messages temporarily deferred", soft, throttled},
+		{"421 4.7.0 try again later", soft, throttled},
 		{"450 4.9.9 something new", soft, throttled},
 		{"550 5.9.9 something new", undetermined, other},
 
