@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/failover"
 	ee "github.com/seed355143d4/mailer/provider/elasticemail"
 	mj "github.com/seed355143d4/mailer/provider/mailjet"
 	pm "github.com/seed355143d4/mailer/provider/postmark"
@@ -117,6 +119,53 @@ func openElasticEmail(url string) (mailer.Sender, error) {
 	return ee.New(ee.Config{APIKey: "key", BaseURL: url})
 }
 
+// openChain is a chain whose first service takes everything.
+func openChain(url string) (mailer.Sender, error) {
+	first, err := openPostmark(url)
+	if err != nil {
+		return nil, err
+	}
+	return chain(first, url)
+}
+
+// openRefusing is a chain whose first service refuses every tenth mail, so that
+// each of its batches leaves some for the second.
+func openRefusing(url string) (mailer.Sender, error) {
+	first, err := openPostmark(url)
+	if err != nil {
+		return nil, err
+	}
+	return chain(refusing{first.(mailer.BatchSender)}, url)
+}
+
+func chain(first mailer.Sender, url string) (mailer.Sender, error) {
+	second, err := openMailjet(url)
+	if err != nil {
+		return nil, err
+	}
+	return failover.New(failover.Config{Logger: slog.New(slog.DiscardHandler)}, failover.Target{Name: "first", Sender: first}, second)
+}
+
+// refusing refuses every tenth mail of a batch.
+type refusing struct{ mailer.BatchSender }
+
+func (r refusing) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Result {
+	results := make([]mailer.Result, len(ms))
+	var kept []mailer.Message
+	var places []int
+	for i, m := range ms {
+		if i%10 == 0 {
+			results[i].Err = &mailer.Error{Provider: "first", Kind: mailer.KindRejected, NotSent: true}
+			continue
+		}
+		kept, places = append(kept, m), append(places, i)
+	}
+	for i, result := range r.BatchSender.SendBatch(ctx, kept) {
+		results[places[i]] = result
+	}
+	return results
+}
+
 // chunks calls send for every size mails one after the other: what a user of a
 // package that does not split a batch writes.
 func chunks(n, size int, send func(from, to int) error) error {
@@ -132,6 +181,10 @@ func chunks(n, size int, send func(from, to int) error) error {
 func rendered(i int) (string, string) { return fmt.Sprint(i, text), fmt.Sprint(i, html) }
 
 var mailings = [][]mailing{
+	{
+		all("mailer-chain/template", "7", openChain),
+		all("mailer-chain-refusing/template", "7", openRefusing),
+	},
 	{
 		all("mailer-postmark/template", "welcome", openPostmark),
 		{"mrz1836-postmark/template", batchSize, func(url string) (func(context.Context, int) error, error) {
