@@ -64,9 +64,9 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	reported := false
 	start := time.Now()
 	t.health.begin(start)
-	answered := false
+	answered, now := false, start
 	defer func() {
-		t.health.end(answered, time.Now())
+		t.health.end(answered, now)
 		if !reported { // a panic, in the Sender or in the user's functions
 			t.health.release(p)
 			c.ended(t, 1, errPanic)
@@ -74,7 +74,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	}()
 	end, own, telling := c.limits(ctx, t, start, w)
 	receipt, err := send(ctx, &w.m, t.sender, end, own)
-	now := time.Now()
+	now = time.Now()
 	answered = isAnswer(err)
 	a := mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: w.duplicate}
 	if err == nil {

@@ -298,9 +298,9 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	reported := false
 	start := time.Now()
 	t.health.begin(start)
-	answered := false
+	answered, now := false, start
 	defer func() {
-		t.health.end(answered, time.Now())
+		t.health.end(answered, now)
 		if !reported {
 			t.health.release(p)
 			c.ended(t, len(ws), errPanic)
@@ -312,7 +312,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	}
 	end, own, telling := c.limits(ctx, t, start, ws...)
 	results := sendBatch(ctx, ms, t.batch, end, own)
-	now := time.Now()
+	now = time.Now()
 	up := timeUp{callers: ctx.Err(), own: own && !now.Before(end), tooSoon: end.Sub(start) < telling}
 
 	endings := make([]ending, len(ws))
