@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -185,5 +186,29 @@ func TestHappyPathAllocatesTwice(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What a message costs whose first target is well, by the number of targets.
+func BenchmarkTargets(b *testing.B) {
+	for _, n := range []int{1, 2, 4, 8} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			var senders []mailer.Sender
+			for i := range n {
+				senders = append(senders, failover.Target{Name: strconv.Itoa(i), Sender: mailer.SenderFunc(func(_ context.Context, m mailer.Message) (mailer.Receipt, error) {
+					return mailer.Receipt{ID: m.ID, Provider: "a", MessageID: "1"}, nil
+				})})
+			}
+			c, err := failover.New(failover.Config{}, senders...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+			defer cancel()
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = c.Send(ctx, message())
+			}
+		})
 	}
 }
