@@ -160,7 +160,7 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request, mood string) {
 // sent; or its sender was told that nobody knows, and it was taken once at most.
 // Memory and file descriptors stay where they were.
 //
-//	go test -race -run Soak -soak 10m -timeout 15m -v ./internal/soak
+//	go test -race ./internal/soak -run Soak -soak 10m -timeout 15m -v
 func TestSoak(t *testing.T) {
 	var (
 		l      ledger
