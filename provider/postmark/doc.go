@@ -11,12 +11,13 @@
 //     further tags are named in the receipt.
 //   - A template brings its own subject and bodies, so Subject beside one is
 //     [mailer.KindUnsupported].
-//   - One recipient in To is needed.
+//   - One recipient in To is needed. No address may have a question mark or quotes
+//     before the "@".
 //   - Track.Opens set to Off does not win over a server that has it on.
 //
-// The message's ID travels as the metadata entry "mailer_id" and, unless the
-// message has its own, as the Message-ID header. Postmark has no idempotency
-// key: an outcome that is unknown stays unknown until an event or a search tells.
+// The message's ID travels as the metadata entry "mailer_id" and in the
+// Message-ID header. Postmark has no idempotency key: an outcome that is unknown
+// stays unknown until an event or a search tells.
 //
 // The facts in this package are from Postmark's developer documentation,
 // https://postmarkapp.com/developer (read 2026-11).

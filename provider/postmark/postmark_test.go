@@ -47,6 +47,8 @@ func TestConformance(t *testing.T) {
 			"control in stream":        mailer.KindInvalid,
 			"data that is no JSON":     mailer.KindInvalid,
 			"51 recipients":            mailer.KindTooLarge,
+			"mailbox in quotes":        mailer.KindUnsupported,
+			"mailbox with a question":  mailer.KindUnsupported,
 			"long from":                mailer.KindTooLarge,
 			"long html":                mailer.KindTooLarge,
 			"long text":                mailer.KindTooLarge,
@@ -86,6 +88,8 @@ func TestConformance(t *testing.T) {
 					m.Cc = append(m.Cc, mailer.Address{Address: fmt.Sprintf("reader%02d@example.com", i)})
 				}
 			})},
+			{Name: "mailbox in quotes", Message: message(func(m *mailer.Message) { m.Bcc = []mailer.Address{{Address: `"a..b"@example.com`}} })},
+			{Name: "mailbox with a question", Message: message(func(m *mailer.Message) { m.ReplyTo = []mailer.Address{{Address: "who?@example.com"}} })},
 			{Name: "long from", Message: message(func(m *mailer.Message) { m.From.Name = strings.Repeat("n", 250) })},
 			{Name: "long html", Message: message(func(m *mailer.Message) { m.HTML = strings.Repeat("h", MaxBody+1) })},
 			{Name: "long text", Message: message(func(m *mailer.Message) { m.Text = strings.Repeat("t", MaxBody+1) })},
@@ -252,6 +256,31 @@ func TestARefusalNamesTheInactive(t *testing.T) {
 	e, _ := errors.AsType[*mailer.Error](err)
 	require.NotEqual(t, mailer.KindRecipient, e.Kind)
 	require.Nil(t, e.Recipients)
+}
+
+func TestARefusalNamesAMalformedRecipient(t *testing.T) {
+	m := mailer.Message{
+		From: mailer.Address{Address: "shop@example.com"},
+		To:   []mailer.Address{{Address: "ada@example.com"}}, Cc: []mailer.Address{{Address: "Ben.O'Hara@example"}},
+		Text: "Hello",
+	}
+	p, err := New(Config{ServerToken: token})
+	require.NoError(t, err)
+	r, err := p.request(m)
+	require.NoError(t, err)
+	for text, want := range map[string][]string{
+		"Invalid 'Cc' address: 'ben.o'hara@example'.":                                      {"Ben.O'Hara@example"},
+		"Error parsing 'Cc': Illegal email address 'ben.o'hara@example'":                   {"Ben.O'Hara@example"},
+		"Error parsing 'To': Illegal email address 'Doe'. It must contain the '@' symbol.": nil, // not of the message
+		"Invalid 'To'.": nil,
+	} {
+		_, err = p.receipt(&r, &httpapi.Response{Status: 422}, []byte(no(422, 300, text).Body))
+		e, ok := errors.AsType[*mailer.Error](err)
+		require.True(t, ok)
+		require.Equal(t, mailer.KindRecipient, e.Kind)
+		require.True(t, e.NotSent, text)
+		require.Equal(t, want, e.Recipients, text)
+	}
 }
 
 func TestAnswerOfYes(t *testing.T) {

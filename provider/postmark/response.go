@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -62,6 +61,7 @@ var (
 	aboutRecipient = regexp.MustCompile(`(?i)^(Invalid|Error\s+parsing)\s+'(To|Cc|Bcc)'`)
 	aboutSender    = regexp.MustCompile(`(?is)'From'.*(signature|verif)`)
 	aboutAccount   = regexp.MustCompile(`(?i)server|account`)
+	addressAtFault = regexp.MustCompile(`address:?\s*'(.+?)'(?:\.|\s|$)`)
 	inactiveList   = regexp.MustCompile(`(?s)inactive addresses:\s*(.+?)\.?\s*(?:Inactive recipients|$)`)
 )
 
@@ -122,6 +122,9 @@ func (p *Provider) receipt(r *request, resp *httpapi.Response, text []byte) (mai
 		for _, x := range rejected {
 			e.Recipients = append(e.Recipients, x.Address)
 		}
+		if a.ErrorCode == 300 {
+			e.Recipients = malformedIn(a.Message, m)
+		}
 	}
 	switch {
 	case kind == mailer.KindUnavailable && resp.Status < 500:
@@ -177,17 +180,36 @@ func inactiveIn(text string) (list []string) {
 	return list
 }
 
+// malformedIn returns the recipient of m whose address Postmark's text calls
+// malformed, or nil if it names a part of one.
+func malformedIn(text string, m *mailer.Message) []string {
+	if found := addressAtFault.FindStringSubmatch(text); found != nil {
+		if address, ok := recipient(m, found[1]); ok {
+			return []string{address}
+		}
+	}
+	return nil
+}
+
+// recipient returns an address as m spells it, and whether it is one of m's.
+func recipient(m *mailer.Message, address string) (string, bool) {
+	for _, list := range [...][]mailer.Address{m.To, m.Cc, m.Bcc} {
+		for _, a := range list {
+			if strings.EqualFold(a.Address, address) {
+				return a.Address, true
+			}
+		}
+	}
+	return address, false
+}
+
 // rejections returns a Rejection for each inactive address, spelled as in m, and
 // how many of m's recipients they are.
 func rejections(m *mailer.Message, inactive []string) (rs []mailer.Rejection, n int) {
 	for _, address := range inactive {
-		same := func(a mailer.Address) bool { return strings.EqualFold(a.Address, address) }
-		for _, list := range [...][]mailer.Address{m.To, m.Cc, m.Bcc} {
-			if i := slices.IndexFunc(list, same); i >= 0 {
-				address = list[i].Address
-				n++
-				break
-			}
+		address, known := recipient(m, address)
+		if known {
+			n++
 		}
 		rs = append(rs, mailer.Rejection{Address: address, Err: &mailer.Error{
 			Provider: provider, Kind: mailer.KindRecipient, NotSent: true, Status: http.StatusOK,

@@ -113,6 +113,7 @@ type record struct {
 	kind, bounce, id, at, date, details, description, link, reason, code string
 
 	suppressed, inbound bool
+	restored            bool // the opposite of suppressed; neither: not said
 	to, original        string
 }
 
@@ -166,7 +167,7 @@ func readEvent(raw []byte) (e webhook.Event, ok bool) {
 		case "OriginalLink":
 			r.link = adapter.Text(value)
 		case "SuppressSending":
-			r.suppressed = string(value) == "true"
+			r.suppressed, r.restored = string(value) == "true", string(value) == "false"
 		case "SuppressionReason":
 			r.reason = adapter.Text(value)
 		}
@@ -285,8 +286,10 @@ func bounced(e *webhook.Event, r *record) {
 func subscription(e *webhook.Event, r *record) (parts []string) {
 	parts = []string{r.kind, e.Recipient, e.Stream, r.reason}
 	switch {
-	case !r.suppressed:
+	case r.restored:
 		e.Type = webhook.Subscribed
+	case !r.suppressed:
+		e.Type = webhook.Other
 	case r.reason == "HardBounce":
 		e.Type, e.Bounce, e.Reason = webhook.Bounced, webhook.Hard, webhook.ReasonMailbox
 		return parts // the same each time: it repeats what the bounce has told

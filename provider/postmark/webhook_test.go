@@ -195,6 +195,8 @@ func TestSubscriptionChanges(t *testing.T) {
 		{"after a hard bounce", `"SuppressSending":true,"SuppressionReason":"HardBounce"`, webhook.Bounced, webhook.Hard},
 		{"after a complaint", `"SuppressSending":true,"SuppressionReason":"SpamComplaint"`, webhook.Complained, ""},
 		{"back again", `"SuppressSending":false,"SuppressionReason":"HardBounce"`, webhook.Subscribed, ""},
+		{"without a word on what changed", `"SuppressionReason":"ManualSuppression"`, webhook.Other, ""},
+		{"with a word that is none", `"SuppressSending":null,"MessageID":null,"Tag":null,"Metadata":null`, webhook.Other, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := read(t, change(c.fields))
