@@ -56,6 +56,17 @@ func Prepare(provider string, m mailer.Message, utf8Local bool) (mailer.Message,
 	return m, err
 }
 
+// Address checks an address that stands outside of a message's own fields, such as one
+// of an Extra, and returns it as [Prepare] does those in a message. Its errors name the
+// field.
+func Address(provider, field string, a mailer.Address, utf8Local bool) (mailer.Address, error) {
+	m, err := Prepare(provider, mailer.Message{ID: "-", From: a, To: []mailer.Address{a}, Text: "-"}, utf8Local)
+	if e, ok := errors.AsType[*mailer.Error](err); ok {
+		e.Field = field
+	}
+	return m.From, err
+}
+
 // Invalid is the error for a message with something in it that is wrong for every
 // service.
 func Invalid(field string, err error) error {

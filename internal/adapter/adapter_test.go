@@ -87,6 +87,22 @@ func TestPrepareNamesTheProvider(t *testing.T) {
 	requireError(t, err, "", mailer.KindInvalid, "Text")
 }
 
+func TestAddress(t *testing.T) {
+	a, err := Address("acme", "acme.Extra.Sender", mailer.Address{Name: "Ada", Address: "ada@b\u00fccher.example"}, false)
+	require.NoError(t, err)
+	require.Equal(t, mailer.Address{Name: "Ada", Address: "ada@xn--bcher-kva.example"}, a)
+	for _, bad := range []mailer.Address{{}, {Name: "Ada"}, {Address: "ada"}, {Address: "ada@example.com\r\nb"}, {Name: "A\nb", Address: "ada@example.com"}} {
+		_, err := Address("acme", "acme.Extra.Sender", bad, false)
+		requireError(t, err, "", mailer.KindInvalid, "acme.Extra.Sender")
+	}
+	jose := mailer.Address{Address: "jos\u00e9@example.com"}
+	_, err = Address("acme", "acme.Extra.Sender", jose, false)
+	requireError(t, err, "acme", mailer.KindUnsupported, "acme.Extra.Sender")
+	a, err = Address("acme", "acme.Extra.Sender", jose, true)
+	require.NoError(t, err)
+	require.Equal(t, jose, a)
+}
+
 func TestRecipients(t *testing.T) {
 	two := make([]mailer.Address, 2)
 	m := &mailer.Message{To: two, Cc: two, Bcc: two}

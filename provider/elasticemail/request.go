@@ -74,9 +74,11 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 		return request{}, err
 	}
 	if x.EnvelopeFrom != "" {
-		if x.EnvelopeFrom, err = ascii("elasticemail.Extra.EnvelopeFrom", x.EnvelopeFrom); err != nil {
+		a, err := adapter.Address(provider, "elasticemail.Extra.EnvelopeFrom", mailer.Address{Address: x.EnvelopeFrom}, false)
+		if err != nil {
 			return request{}, err
 		}
+		x.EnvelopeFrom = a.Address
 	}
 	data, err := merge(&m)
 	if err != nil {
@@ -161,17 +163,6 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 		}
 	}
 	return adapter.Recipients(provider, m, MaxRecipients)
-}
-
-// ascii checks an address that stands outside of a message's own fields, and returns it
-// with its domain in ASCII.
-func ascii(field, address string) (string, error) {
-	a := mailer.Address{Address: address}
-	m, err := adapter.Prepare(provider, mailer.Message{From: a, To: []mailer.Address{a}, Text: "-"}, false)
-	if e, ok := errors.AsType[*mailer.Error](err); ok {
-		e.Field = field
-	}
-	return m.From.Address, err
 }
 
 // addresses writes a list of addresses.

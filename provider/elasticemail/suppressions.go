@@ -129,7 +129,7 @@ func (p *Provider) push(ctx context.Context, entries []suppression.Entry, base i
 	var first [len(lists)]int // entry of each list
 	done, malformed := len(entries), error(nil)
 	for i, e := range entries {
-		address, err := ascii(adapter.Index("Entries", base+i)+".Address", e.Address)
+		address, err := adapter.Address(provider, adapter.Index("entries", base+i)+".Address", mailer.Address{Address: e.Address}, false)
 		if err != nil {
 			done, malformed = i, err
 			break
@@ -140,7 +140,7 @@ func (p *Provider) push(ctx context.Context, entries []suppression.Entry, base i
 		} else {
 			bodies[list] = append(bodies[list], ',')
 		}
-		bodies[list] = jsonenc.AppendString(bodies[list], address)
+		bodies[list] = jsonenc.AppendString(bodies[list], address.Address)
 	}
 	for list := range bodies {
 		if bodies[list] == nil {

@@ -275,7 +275,7 @@ func TestPushTellsWhereToResume(t *testing.T) {
 			es[1100].Address = c.address
 			done, err := s.provider().PushSuppressions(t.Context(), es)
 			require.ErrorIs(t, err, c.kind)
-			require.Equal(t, "Entries[1100].Address", err.(*mailer.Error).Field)
+			require.Equal(t, "entries[1100].Address", err.(*mailer.Error).Field)
 			require.Equal(t, 1100, done)
 			require.Equal(t, 1100, len(s.lists["bounces"])+len(s.lists["complaints"]))
 		})
