@@ -428,11 +428,13 @@ func TestBatchThatIsRefusedAsAWhole(t *testing.T) {
 		"a code at the root of a success":   {root(200, 400, "mj-0011", "Too large."), mailer.KindTooLarge},
 		"a code at the root, and no status": {providertest.JSON(400, `{"ErrorCode":"mj-0002"}`), mailer.KindRejected},
 		"a status at the root":              {providertest.JSON(400, `{"ErrorInfo":"","ErrorMessage":"No.","StatusCode":400}`), mailer.KindRejected},
-		"bad keys":                          {providertest.JSON(401, `{"StatusCode":401,"ErrorMessage":"No."}`), mailer.KindUnauthorized},
-		"bad keys without a word":           {providertest.Answer{Status: 401}, mailer.KindUnauthorized},
-		"a rate limit":                      {providertest.Answer{Status: 429, Body: "Rate limit exceeded"}, mailer.KindRateLimited},
-		"a limit of a proxy":                {providertest.Answer{Status: 413, Body: "<html>"}, mailer.KindTooLarge},
-		"a wrong address":                   {providertest.Answer{Status: 404, Body: "<html>"}, mailer.KindRejected},
+		"a recipient of one of them": {providertest.JSON(400, `{"ErrorCode":"mj-0013","StatusCode":400,"ErrorMessage":"Bad.",`+
+			`"ErrorRelatedTo":["Messages[1].To[0].Email"]}`), mailer.KindRejected},
+		"bad keys":                {providertest.JSON(401, `{"StatusCode":401,"ErrorMessage":"No."}`), mailer.KindUnauthorized},
+		"bad keys without a word": {providertest.Answer{Status: 401}, mailer.KindUnauthorized},
+		"a rate limit":            {providertest.Answer{Status: 429, Body: "Rate limit exceeded"}, mailer.KindRateLimited},
+		"a limit of a proxy":      {providertest.Answer{Status: 413, Body: "<html>"}, mailer.KindTooLarge},
+		"a wrong address":         {providertest.Answer{Status: 404, Body: "<html>"}, mailer.KindRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &bulkService{answer: func(wire, []string) (providertest.Answer, error) { return c.answer, nil }}

@@ -98,10 +98,13 @@ func TestConformance(t *testing.T) {
 			"deduplication without a tag":       mailer.KindUnsupported,
 			"deduplication with another tag":    mailer.KindUnsupported,
 			"error delivery without a template": mailer.KindUnsupported,
+			"error report without a template":   mailer.KindUnsupported,
 			"empty file":                        mailer.KindUnsupported,
 			"invitation":                        mailer.KindUnsupported,
 			"control in category":               mailer.KindInvalid,
 			"control in url tags":               mailer.KindInvalid,
+			"sender that is no address":         mailer.KindInvalid,
+			"report to no address":              mailer.KindInvalid,
 			"data that is no JSON":              mailer.KindInvalid,
 			"51 recipients":                     mailer.KindTooLarge,
 			"long subject":                      mailer.KindTooLarge,
@@ -119,6 +122,11 @@ func TestConformance(t *testing.T) {
 			{Name: "sandbox", Message: extra(Extra{Sandbox: true})},
 			{Name: "category and url tags", Message: message(func(m *mailer.Message) {
 				m.Extras = []mailer.Extra{&Extra{MonitoringCategory: "Sign up", URLTags: "utm_source=welcome&utm_medium=mail"}}
+			})},
+			{Name: "sender and priority", Message: extra(Extra{Sender: mailer.Address{Name: "Mail, Inc.", Address: "mail@b\u00fccher.example"}, Priority: 3})},
+			{Name: "template with a report of errors", Message: message(func(m *mailer.Message) {
+				m.Subject, m.Text, m.Template.ID = "", "", "512390"
+				m.Extras = []mailer.Extra{Extra{TemplateErrorReporting: mailer.Address{Name: "Templates", Address: "errors@example.com"}}}
 			})},
 			{Name: "deduplication", Message: message(func(m *mailer.Message) {
 				m.Tags, m.Extras = []string{"Order 8841_a-b"}, []mailer.Extra{Extra{DeduplicateCampaign: true}}
@@ -143,6 +151,12 @@ func TestConformance(t *testing.T) {
 				m.Tags, m.Extras = []string{"a.b", "a"}, []mailer.Extra{Extra{DeduplicateCampaign: true}}
 			})},
 			{Name: "error delivery without a template", Message: extra(Extra{TemplateErrorDeliver: true})},
+			{Name: "error report without a template", Message: extra(Extra{TemplateErrorReporting: mailer.Address{Address: "errors@example.com"}})},
+			{Name: "sender that is no address", Message: extra(Extra{Sender: mailer.Address{Name: "Mail", Address: "mail@example.com\r\nBcc: eve@evil.example"}})},
+			{Name: "report to no address", Message: message(func(m *mailer.Message) {
+				m.Text, m.Template.ID = "", "512390"
+				m.Extras = []mailer.Extra{Extra{TemplateErrorReporting: mailer.Address{Name: "Templates"}}}
+			})},
 			{Name: "empty file", Message: file(mailer.Attachment{Name: "a.txt"})},
 			{Name: "invitation", Message: file(mailer.Attachment{Name: "a.ics", ContentType: "text/calendar; method=REQUEST", Content: []byte("x")})},
 			{Name: "control in category", Message: extra(Extra{MonitoringCategory: "a\nb"})},

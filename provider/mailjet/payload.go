@@ -145,6 +145,7 @@ func (m *message) room() int {
 
 func (m *message) write(o *adapter.Object) {
 	recipient(o, "From", m.From)
+	recipient(o, "Sender", m.Sender)
 	recipients(o, "To", m.To)
 	recipients(o, "Cc", m.Cc)
 	recipients(o, "Bcc", m.Bcc)
@@ -157,6 +158,7 @@ func (m *message) write(o *adapter.Object) {
 	}
 	flag(o, "TemplateLanguage", m.TemplateLanguage)
 	flag(o, "TemplateErrorDeliver", m.TemplateErrorDeliver)
+	recipient(o, "TemplateErrorReporting", m.TemplateErrorReporting)
 	if len(m.Variables) > 0 {
 		o.Value("Variables", m.Variables)
 	}
@@ -173,6 +175,9 @@ func (m *message) write(o *adapter.Object) {
 	o.Text("EventPayload", m.EventPayload)
 	o.Text("CustomCampaign", m.CustomCampaign)
 	flag(o, "DeduplicateCampaign", m.DeduplicateCampaign)
+	if m.Priority != 0 {
+		o.Int("Priority", int64(m.Priority))
+	}
 	o.Text("MonitoringCategory", m.MonitoringCategory)
 	o.Text("TrackOpens", m.TrackOpens)
 	o.Text("TrackClicks", m.TrackClicks)
@@ -187,17 +192,17 @@ func flag(o *adapter.Object, key string, value bool) {
 
 func recipient(o *adapter.Object, key string, a *mailjet.RecipientV31) {
 	if a != nil {
-		o.Object(key, func() { box(o, a) })
+		o.Object(key, func() { mailbox(o, a) })
 	}
 }
 
 func recipients(o *adapter.Object, key string, list *mailjet.RecipientsV31) {
 	if list != nil {
-		o.List(key, len(*list), func(i int) { box(o, &(*list)[i]) })
+		o.List(key, len(*list), func(i int) { mailbox(o, &(*list)[i]) })
 	}
 }
 
-func box(o *adapter.Object, a *mailjet.RecipientV31) {
+func mailbox(o *adapter.Object, a *mailjet.RecipientV31) {
 	o.Text("Email", a.Email)
 	o.Text("Name", a.Name)
 }

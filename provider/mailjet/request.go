@@ -56,8 +56,17 @@ type Extra struct {
 	// "utm_source=welcome". At most 256 characters.
 	URLTags string
 	// TemplateErrorDeliver sends a message with a Template even if there is an
-	// error in the template's language.
-	TemplateErrorDeliver bool
+	// error in the template's language, and TemplateErrorReporting is whom Mailjet
+	// tells of it. Zero: nobody. They are for messages with a Template.
+	TemplateErrorDeliver   bool
+	TemplateErrorReporting mailer.Address
+	// Sender is the address of the Sender header field. Zero: none. Mailjet takes it
+	// from API keys only for which its support has allowed it.
+	Sender mailer.Address
+	// Priority puts the message into one of Mailjet's levels of processing, up to 3,
+	// the most urgent one. Zero: Mailjet's own choice. Other numbers are left to
+	// Mailjet to refuse.
+	Priority int
 	// Sandbox has Mailjet check the message and not send it. The receipt's
 	// MessageID is then our own.
 	Sandbox bool
@@ -118,6 +127,13 @@ func (p *Provider) request(m mailer.Message) (*request, error) {
 		}
 		info.TemplateErrorDeliver = x.TemplateErrorDeliver
 	}
+	if info.TemplateErrorReporting, err = box("mailjet.Extra.TemplateErrorReporting", x.TemplateErrorReporting); err != nil {
+		return nil, err
+	}
+	if info.Sender, err = box("mailjet.Extra.Sender", x.Sender); err != nil {
+		return nil, err
+	}
+	info.Priority = x.Priority
 	info.Headers = headers(&m)
 	info.CustomID = m.ID
 	r.dropped = reporting(info, &m)
@@ -126,6 +142,15 @@ func (p *Provider) request(m mailer.Message) (*request, error) {
 		return nil, adapter.Unsupported(provider, "mailjet.Extra.DeduplicateCampaign", "it needs a tag that Mailjet can carry")
 	}
 	return r, nil
+}
+
+// box returns an address of an Extra, and nil for none.
+func box(field string, a mailer.Address) (*mailjet.RecipientV31, error) {
+	if a == (mailer.Address{}) {
+		return nil, nil
+	}
+	a, err := adapter.Address(provider, field, a, true)
+	return &mailjet.RecipientV31{Email: a.Address, Name: a.Name}, err
 }
 
 // recipients puts the addresses into list, and returns it unless it is empty.
@@ -164,6 +189,8 @@ func check(m *mailer.Message, x Extra) error {
 		return adapter.Unsupported(provider, "SendAt", "Mailjet sends at once")
 	case m.Template.ID == "" && x.TemplateErrorDeliver:
 		return adapter.Unsupported(provider, "mailjet.Extra.TemplateErrorDeliver", "it is for messages with a template")
+	case m.Template.ID == "" && x.TemplateErrorReporting != (mailer.Address{}):
+		return adapter.Unsupported(provider, "mailjet.Extra.TemplateErrorReporting", "it is for messages with a template")
 	case utf8.RuneCountInString(m.Subject) > MaxSubject:
 		return adapter.TooLarge(provider, "Subject", MaxSubject, "characters")
 	case utf8.RuneCountInString(x.URLTags) > MaxURLTags:

@@ -57,7 +57,8 @@ type wireFile struct {
 type wireMessage struct {
 	From                                                        wireBox
 	To, Cc, Bcc                                                 []wireBox
-	ReplyTo                                                     *wireBox
+	ReplyTo, Sender, TemplateErrorReporting                     *wireBox
+	Priority                                                    int
 	Subject, TextPart, HTMLPart                                 string
 	TemplateID                                                  int
 	TemplateLanguage, TemplateErrorDeliver, DeduplicateCampaign bool
@@ -292,13 +293,13 @@ func TestEncodeIsJSON(t *testing.T) {
 		m := &message{URLTags: line.Draw(t, "url tags")}
 		if rapid.Bool().Draw(t, "from") {
 			from, replyTo := box.Draw(t, "from"), box.Draw(t, "reply-to")
-			m.From, m.ReplyTo = &from, &replyTo
+			m.From, m.ReplyTo, m.Sender, m.TemplateErrorReporting = &from, &replyTo, &replyTo, &from
 		}
 		m.To, m.Cc, m.Bcc = boxes("to"), boxes("cc"), boxes("bcc")
 		m.Subject, m.TextPart, m.HTMLPart = line.Draw(t, "subject"), rapid.String().Draw(t, "text"), rapid.String().Draw(t, "html")
 		m.CustomID, m.CustomCampaign, m.EventPayload = line.Draw(t, "id"), line.Draw(t, "campaign"), line.Draw(t, "payload")
 		m.MonitoringCategory, m.TrackOpens, m.TrackClicks = line.Draw(t, "category"), line.Draw(t, "opens"), line.Draw(t, "clicks")
-		m.TemplateID = rapid.Int().Draw(t, "template")
+		m.TemplateID, m.Priority = rapid.Int().Draw(t, "template"), rapid.Int().Draw(t, "priority")
 		m.TemplateLanguage, m.TemplateErrorDeliver, m.DeduplicateCampaign = rapid.Bool().Draw(t, "a"), rapid.Bool().Draw(t, "b"), rapid.Bool().Draw(t, "c")
 		m.Headers = rapid.MapOfN(line, rapid.Map(line, func(s string) any { return s }), 0, 3).Draw(t, "headers")
 		m.Variables = rapid.MapOfN(line, rapid.Map(line, func(s string) any { return []any{s, 1, nil} }), 0, 3).Draw(t, "variables")

@@ -293,6 +293,9 @@ func (p *Provider) refusal(a *answer, n int, resp *httpapi.Response) *mailer.Err
 		status = resp.Status
 	}
 	kind, main, listed := classify([]fault{a.fault}, status)
+	if kind == mailer.KindRecipient && n > 1 {
+		kind = mailer.KindRejected // of one message, and the others shall have their chance elsewhere
+	}
 	success := resp.Status == http.StatusOK || resp.Status == http.StatusCreated
 	if success && resp.Err != nil {
 		kind = mailer.KindNetwork
