@@ -17,8 +17,8 @@ import (
 
 // WebhookConfig is what [NewWebhook] needs. It prints without the keys.
 type WebhookConfig struct {
-	// ServerID is the number of the SocketLabs server whose events these are.
-	// Required.
+	// ServerID is the number of the SocketLabs server whose events these are. Zero:
+	// the endpoint is that of the account, and events of all its servers are good.
 	ServerID int
 	// SecretKey is that of the endpoint. Required. SocketLabs writes it into each
 	// event, so the endpoint's address must be one of https.
@@ -32,23 +32,26 @@ type WebhookConfig struct {
 // Webhook reads what SocketLabs reports, and mail from its Inbound Parse API. It is
 // a [webhook.Source], safe for concurrent use, and prints as its name. The Raw of its
 // events has the SecretKey in it, as SocketLabs wrote it.
-type Webhook struct{ serverID, secret, answer string }
+type Webhook struct {
+	serverID       string // "" for any
+	secret, answer string
+}
 
 var _ webhook.Source = (*Webhook)(nil)
 
 // NewWebhook returns a Webhook, or an error that names the field at fault.
 func NewWebhook(c WebhookConfig) (*Webhook, error) {
 	switch {
-	case c.ServerID <= 0:
+	case c.ServerID < 0:
 		return nil, errors.New("socketlabs: WebhookConfig.ServerID is not the number of a server")
 	case c.SecretKey == "":
 		return nil, errors.New("socketlabs: WebhookConfig.SecretKey is empty")
 	}
-	return &Webhook{
-		serverID: strconv.Itoa(c.ServerID),
-		secret:   c.SecretKey,
-		answer:   cmp.Or(c.ValidationKey, c.SecretKey),
-	}, nil
+	w := &Webhook{secret: c.SecretKey, answer: cmp.Or(c.ValidationKey, c.SecretKey)}
+	if c.ServerID > 0 {
+		w.serverID = strconv.Itoa(c.ServerID)
+	}
+	return w, nil
 }
 
 // Name returns "socketlabs".
@@ -76,12 +79,12 @@ func (w *Webhook) Receive(_ context.Context, r *webhook.Request) (webhook.Delive
 	return d, nil
 }
 
-// believes reports whether v has the secret, and is of the server. A mail names no
-// server.
+// believes reports whether v has the secret, and is of the server, if one is set. A
+// mail names no server.
 func (w *Webhook) believes(v *notice) bool {
 	secret := webhook.EqualSecret(v.secret, w.secret)
 	server := webhook.EqualSecret(v.serverID, w.serverID)
-	return secret && (server || v.isMail() && v.serverID == "")
+	return secret && (server || w.serverID == "" || v.isMail() && v.serverID == "")
 }
 
 // notice is an event in SocketLabs' words.

@@ -52,7 +52,6 @@ func TestWebhookConformance(t *testing.T) {
 		New:     made(hook),
 		Incomplete: map[string]func() (webhook.Source, error){
 			"nothing":         made(WebhookConfig{}),
-			"no server":       made(WebhookConfig{SecretKey: hookSecret}),
 			"a bad server":    made(WebhookConfig{ServerID: -1, SecretKey: hookSecret}),
 			"no secret":       made(WebhookConfig{ServerID: 12345}),
 			"only a response": made(WebhookConfig{ServerID: 12345, ValidationKey: hookSecret}),
@@ -137,6 +136,18 @@ func TestWebhookAnswersWithItsKey(t *testing.T) {
 				require.Empty(t, d.Body, "the key is told to a stranger")
 			}
 		}
+	}
+}
+
+func TestWebhookOfAnAccount(t *testing.T) {
+	account := hook
+	account.ServerID = 0
+	for _, server := range []string{`"ServerId":12345`, `"ServerId":7`, `"SubaccountId":7`} {
+		d, err := receive(account, fmt.Sprintf(`{"Type":"Delivered",%s,"SecretKey":%q}`, server, hookSecret))
+		require.NoError(t, err)
+		require.Equal(t, webhook.Delivered, d.Events[0].Type)
+		_, err = receive(account, fmt.Sprintf(`{"Type":"Delivered",%s,"SecretKey":"another"}`, server))
+		require.ErrorIs(t, err, webhook.ErrUnverified)
 	}
 }
 
