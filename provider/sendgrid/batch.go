@@ -116,6 +116,7 @@ type shared struct {
 	group                       int
 	groupsToDisplay, pool, plan string
 	sandbox                     bool
+	bypass                      Bypass
 }
 
 // share returns what r can share a call by.
@@ -131,6 +132,7 @@ func share(r *request) shared {
 		pool:     x.IPPool,
 		plan:     x.BatchID,
 		sandbox:  x.Sandbox,
+		bypass:   x.Bypass,
 	}
 	// What is quoted says where one element ends and the next begins.
 	if len(m.ReplyTo) > 0 {

@@ -213,6 +213,7 @@ func TestBatchSharesOnlyWhatIsTheSame(t *testing.T) {
 		"the pool":       {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.IPPool = "" }) }},
 		"the batch id":   {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.BatchID = "" }) }},
 		"the sandbox":    {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.Sandbox = true }) }},
+		"a list":         {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.Bypass.Bounces = true }) }},
 		"a template":     {2, func(m *mailer.Message) { m.Text, m.HTML, m.Template.ID = "", "", "d-1" }},
 	} {
 		t.Run(name, func(t *testing.T) {

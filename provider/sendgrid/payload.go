@@ -1,6 +1,8 @@
 package sendgrid
 
 import (
+	"slices"
+
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 
 	"github.com/seed355143d4/mailer"
@@ -27,7 +29,7 @@ func newPayload(m *mailer.Message) *payload {
 	p.tos[0] = &p.to
 	p.From = p.add(m.From)[0]
 	p.to.To, p.to.CC, p.to.BCC = p.add(m.To...), p.add(m.Cc...), p.add(m.Bcc...)
-	p.Personalizations, p.ReplyToList = p.tos[:], p.add(m.ReplyTo...)
+	p.Personalizations, p.ReplyToList = p.tos[:], p.add(distinct(m.ReplyTo)...)
 	p.Subject = m.Subject
 	for _, c := range [...]mail.Content{{Type: "text/plain", Value: m.Text}, {Type: "text/html", Value: m.HTML}} {
 		if n := len(p.Content); c.Value != "" {
@@ -37,6 +39,18 @@ func newPayload(m *mailer.Message) *payload {
 		}
 	}
 	return p
+}
+
+// distinct returns as without the later ones of those that are the same, name and
+// all: SendGrid refuses them in reply_to_list. It does not change as.
+func distinct(as []mailer.Address) []mailer.Address {
+	for i := 1; i < len(as); i++ {
+		if slices.Contains(as[:i], as[i]) {
+			as = slices.Concat(as[:i], as[i+1:])
+			i--
+		}
+	}
+	return as
 }
 
 // add returns the addresses in sendgrid-go's type.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 
@@ -48,13 +49,26 @@ type Extra struct {
 	// 25. Zero: none.
 	UnsubscribeGroup int
 	GroupsToDisplay  []int
-	// IPPool is the name of the pool of addresses to send from.
+	// IPPool is the name of the pool of addresses to send from, 2 to 64 characters.
 	IPPool string
 	// BatchID, made by SendGrid beforehand, lets a message with SendAt be canceled.
 	BatchID string
 	// Sandbox has SendGrid check the message and not send it. The receipt's
 	// MessageID is then our own.
 	Sandbox bool
+	// Bypass has SendGrid mail addresses that are on its lists.
+	Bypass Bypass
+}
+
+// Bypass names SendGrid's lists that hold a message back and are not to. The zero
+// value names none. It is for what has to arrive, such as a notice that the law asks
+// for: mailing those who complained or are gone costs reputation.
+type Bypass struct {
+	// All is every list, those of the unsubscribe groups too. It stands alone.
+	All bool
+	// Bounces, SpamReports and Unsubscribes are the lists of these names; the
+	// last one is that of global unsubscribes.
+	Bounces, SpamReports, Unsubscribes bool
 }
 
 // ForProvider returns "sendgrid".
@@ -108,9 +122,7 @@ func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 	if x.UnsubscribeGroup != 0 {
 		v3.Asm = &mail.Asm{GroupID: x.UnsubscribeGroup, GroupsToDisplay: x.GroupsToDisplay}
 	}
-	if x.Sandbox {
-		v3.MailSettings = &mail.MailSettings{SandboxMode: mail.NewSetting(true)}
-	}
+	v3.MailSettings = settings(x)
 	if m.Template.ID != "" {
 		v3.TemplateID = cmp.Or(p.templates[m.Template.ID], m.Template.ID)
 		if err := fill(&v3.to, v3.TemplateID, m.Template.Data); err != nil {
@@ -136,6 +148,10 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 		return adapter.Invalid("sendgrid.Extra.UnsubscribeGroup", errors.New("is not the id of a group"))
 	case len(x.GroupsToDisplay) > MaxGroupsToDisplay:
 		return adapter.TooLarge(provider, "sendgrid.Extra.GroupsToDisplay", MaxGroupsToDisplay, "groups")
+	case x.Bypass.All && x.Bypass != (Bypass{All: true}):
+		return adapter.Invalid("sendgrid.Extra.Bypass", errors.New("has All, which does not go with the others"))
+	case x.IPPool != "" && (utf8.RuneCountInString(x.IPPool) < 2 || utf8.RuneCountInString(x.IPPool) > 64):
+		return adapter.Invalid("sendgrid.Extra.IPPool", errors.New("is not 2 to 64 characters"))
 	case len(m.To) == 0:
 		return adapter.Unsupported(provider, "To", "SendGrid needs a recipient in To")
 	case m.Subject == "" && m.Template.ID == "":
@@ -226,6 +242,26 @@ var eventFields = []string{
 	"ip", "pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id", "sg_machine_open",
 	"sg_message_id", "sg_template_id", "sg_template_name", "smtp-id", "status", "timestamp", "tls", "type", "url",
 	"url_offset", "useragent",
+}
+
+// settings returns what the message says about how it is handled, nil if nothing.
+func settings(x Extra) *mail.MailSettings {
+	if !x.Sandbox && x.Bypass == (Bypass{}) {
+		return nil
+	}
+	set := func(on bool) *mail.Setting {
+		if !on {
+			return nil // which is the account's own setting
+		}
+		return mail.NewSetting(true)
+	}
+	return &mail.MailSettings{
+		SandboxMode:                 set(x.Sandbox),
+		BypassListManagement:        set(x.Bypass.All),
+		BypassBounceManagement:      set(x.Bypass.Bounces),
+		BypassSpamManagement:        set(x.Bypass.SpamReports),
+		BypassUnsubscribeManagement: set(x.Bypass.Unsubscribes),
+	}
 }
 
 // tracking returns what the message says about tracking, nil if nothing.

@@ -107,7 +107,7 @@ func requirePart(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 		field string
 		want  []mailer.Address
 		got   []box
-	}{{"From", []mailer.Address{m.From}, []box{w.From}}, {"To", m.To, to.To}, {"Cc", m.Cc, to.Cc}, {"Bcc", m.Bcc, to.Bcc}, {"ReplyTo", m.ReplyTo, w.ReplyToList}} {
+	}{{"From", []mailer.Address{m.From}, []box{w.From}}, {"To", m.To, to.To}, {"Cc", m.Cc, to.Cc}, {"Bcc", m.Bcc, to.Bcc}, {"ReplyTo", distinct(m.ReplyTo), w.ReplyToList}} {
 		require.Equal(t, len(l.want), len(l.got), l.field)
 		for i, a := range l.want {
 			require.Equal(t, box{Email: a.Address, Name: a.Name}, l.got[i], l.field)

@@ -61,6 +61,9 @@ func TestConformance(t *testing.T) {
 			"control in batch":         mailer.KindInvalid,
 			"negative group":           mailer.KindInvalid,
 			"groups without group":     mailer.KindInvalid,
+			"short pool":               mailer.KindInvalid,
+			"long pool":                mailer.KindInvalid,
+			"all lists and one":        mailer.KindInvalid,
 		},
 		Dropped: map[string][]string{
 			"awkward tags":       {"Tags[1]", "Tags[12]", "Tags[13]"},
@@ -70,6 +73,11 @@ func TestConformance(t *testing.T) {
 		Messages: []providertest.Case{
 			{Name: "every extra", Message: extra(Extra{
 				UnsubscribeGroup: 1187, GroupsToDisplay: []int{1187, 1188}, IPPool: "transactional", BatchID: "batch-1", Sandbox: true,
+			})},
+			{Name: "past three lists", Message: extra(Extra{Bypass: Bypass{Bounces: true, SpamReports: true, Unsubscribes: true}})},
+			{Name: "past all lists", Message: extra(Extra{Bypass: Bypass{All: true}})},
+			{Name: "one reply-to twice", Message: message("twice", func(m *mailer.Message) {
+				m.ReplyTo = []mailer.Address{{Address: "help@example.com"}, {Name: "Help", Address: "help@example.com"}, {Address: "help@example.com"}}
 			})},
 			{Name: "one setting", Message: message("one-setting", func(m *mailer.Message) {
 				m.Track.Opens = mailer.Off
@@ -117,6 +125,9 @@ func TestConformance(t *testing.T) {
 			{Name: "control in pool", Message: extra(Extra{IPPool: "a\nb"})},
 			{Name: "control in batch", Message: extra(Extra{BatchID: "a\x00b"})},
 			{Name: "negative group", Message: extra(Extra{UnsubscribeGroup: -1})},
+			{Name: "short pool", Message: extra(Extra{IPPool: "\u00e9"})},
+			{Name: "long pool", Message: extra(Extra{IPPool: strings.Repeat("p", 65)})},
+			{Name: "all lists and one", Message: extra(Extra{Bypass: Bypass{All: true, Bounces: true}})},
 			{Name: "groups without group", Message: extra(Extra{GroupsToDisplay: []int{1}})},
 		},
 		TestMode: "Extra.Sandbox",
@@ -180,12 +191,21 @@ func refusals() []providertest.Refusal {
 		{400, "from.email", "The from email does not contain a valid address.", mailer.KindRejected},
 		{400, "from", "The from object must be provided for every email send.", mailer.KindRejected},
 		{400, "subject", "The subject is required. You can get around this requirement if you use a template with a subject defined.", mailer.KindRejected},
+		{400, "subject", "The subject must be a string at least one character in length.", mailer.KindRejected},
+		{400, "content", "If present, text/plain must be first, followed by text/html, followed by any other content (RFC 1341).", mailer.KindRejected},
 		{400, "content", "Unless a valid template_id is provided, the content parameter is required.", mailer.KindRejected},
 		{400, "content.0.value", "The content value must be a string at least one character in length.", mailer.KindRejected},
 		{400, "attachments.0.content", "The attachment content must be base64 encoded.", mailer.KindRejected},
 		{400, "attachments.0.filename", "The attachment filename is required.", mailer.KindRejected},
+		{400, "attachments.0.filename", "The attachment filename cannot contain CRLF characters.", mailer.KindRejected},
+		{400, "attachments.0.disposition", "The disposition must be either inline or attachment.", mailer.KindRejected},
+		{400, "headers.X-A", "The header values must be strings.", mailer.KindRejected},
+		{400, "headers", "The header key must be ASCII without spaces.", mailer.KindRejected},
 		{400, "headers", "The headers must not contain a reserved key.", mailer.KindRejected},
 		{400, "custom_args", "The custom_args values must be strings.", mailer.KindRejected},
+		{400, "custom_args", "The custom_args are limited to 10,000 bytes.", mailer.KindRejected},
+		{400, "categories.1", "The categories must be unique.", mailer.KindRejected},
+		{400, "asm.groups_to_display", "There is a limit of 25 groups.", mailer.KindRejected},
 		{400, "categories", "There is a limit of 10 categories.", mailer.KindRejected},
 		{400, "asm.group_id", "The unsubscribe group is unknown.", mailer.KindRejected},
 		{400, "ip_pool_name", "The IP pool is unknown.", mailer.KindRejected},

@@ -225,15 +225,9 @@ func (p *Provider) push(ctx context.Context, entries []suppression.Entry) (int, 
 
 // noList is the error for an answer that is not what was asked for.
 func (p *Provider) noList(resp *httpapi.Response) error {
-	var no refusal
-	_ = resp.JSON(&no) // half an answer leaves it empty
 	switch {
 	case resp.Status >= 300:
-		e := p.api.Error(resp, classify(resp.Status, no.Errors), no.ID, no.text(resp))
-		e.RequestID, e.Code = e.Code, ""
-		if e.Kind == mailer.KindRateLimited && e.RetryAfter == 0 {
-			e.RetryAfter = reset(resp)
-		}
+		e, _ := p.refusal(resp)
 		return adapter.Unsent(e)
 	case resp.Err != nil:
 		return adapter.Unsent(p.api.Error(resp, mailer.KindNetwork, "", "the answer broke off"))
