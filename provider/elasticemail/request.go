@@ -51,7 +51,14 @@ type Extra struct {
 	// AMP is a third form of the body, beside Text and HTML. It does not go with a
 	// Template.
 	AMP string
+	// UTM is what Elastic Email adds to the links for web analytics.
+	UTM UTM
 }
+
+// UTM are the parameters of a link by which web analytics knows where a visit comes
+// from: utm_source, utm_medium, utm_campaign and utm_content. One that is empty is left
+// to the account.
+type UTM struct{ Source, Medium, Campaign, Content string }
 
 // ForProvider returns "elasticemail".
 func (Extra) ForProvider() string { return provider }
@@ -106,6 +113,14 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 			o.String("TemplateName", cmp.Or(p.templates[m.Template.ID], m.Template.ID))
 		}
 		o.Map("Merge", data)
+		if x.UTM != (UTM{}) {
+			o.Object("Utm", func() {
+				o.Text("Source", x.UTM.Source)
+				o.Text("Medium", x.UTM.Medium)
+				o.Text("Campaign", x.UTM.Campaign)
+				o.Text("Content", x.UTM.Content)
+			})
+		}
 		o.List("Attachments", len(m.Attachments), func(i int) {
 			a := &m.Attachments[i]
 			o.String("BinaryContent", files.Add(a.Content))
@@ -137,7 +152,13 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 
 // check refuses what Elastic Email has no words for, and what is over its limits.
 func check(m *mailer.Message, x Extra, now time.Time) error {
-	if err := adapter.Setting("elasticemail.Extra.PoolName", x.PoolName); err != nil {
+	if err := cmp.Or(
+		adapter.Setting("elasticemail.Extra.PoolName", x.PoolName),
+		adapter.Setting("elasticemail.Extra.UTM.Source", x.UTM.Source),
+		adapter.Setting("elasticemail.Extra.UTM.Medium", x.UTM.Medium),
+		adapter.Setting("elasticemail.Extra.UTM.Campaign", x.UTM.Campaign),
+		adapter.Setting("elasticemail.Extra.UTM.Content", x.UTM.Content),
+	); err != nil {
 		return err
 	}
 	for _, name := range adapter.Keys(m.Headers) {

@@ -68,6 +68,7 @@ type wire struct {
 		Headers                              map[string]string
 		Postback, TemplateName               string
 		Merge                                map[string]string
+		Utm                                  UTM
 		Attachments                          []struct {
 			BinaryContent     []byte
 			Name, ContentType string
@@ -116,6 +117,7 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 	}
 	x := mailer.ExtraFor[Extra](m)
 	require.Equal(t, []string{m.Subject, m.Template.ID, x.EnvelopeFrom, x.PoolName}, []string{w.Content.Subject, w.Content.TemplateName, w.Content.EnvelopeFrom, w.Options.PoolName})
+	require.Equal(t, x.UTM, w.Content.Utm)
 	bodies := map[string]string{}
 	for _, b := range w.Content.Body {
 		require.NotContains(t, bodies, b.ContentType, "a form stands twice")
@@ -248,6 +250,9 @@ func draw(t *rapid.T) mailer.Message {
 		Track:       mailer.Tracking{Opens: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "opens")), Clicks: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "clicks"))},
 	}
 	x := Extra{PoolName: text(0, 10).Draw(t, "pool"), EnvelopeFrom: rapid.SampledFrom([]string{"", "bounces@example.com"}).Draw(t, "envelope")}
+	for _, s := range []*string{&x.UTM.Source, &x.UTM.Medium, &x.UTM.Campaign, &x.UTM.Content} {
+		*s = text(0, 10).Draw(t, "utm")
+	}
 	if rapid.Bool().Draw(t, "template") {
 		m.Template.ID = "welcome"
 		m.Template.Data = map[string]any{}
