@@ -96,16 +96,11 @@ func (p *Provider) ask(ctx context.Context, path string) (answer, *httpapi.Respo
 func (p *Provider) call(ctx context.Context, path string, body []byte) (answer, *httpapi.Response, error) {
 	resp, err := p.api.Do(ctx, http.MethodPost, path, httpapi.Bytes(body))
 	if err != nil {
-		if e, ok := errors.AsType[*mailer.Error](err); ok {
-			e.NotSent = true
-		}
-		return answer{}, nil, err
+		return answer{}, nil, adapter.Unsent(err)
 	}
 	a := parse(resp)
 	if resp.Status != http.StatusOK || a.err != nil || a.failed {
-		e := p.refusal(&a, resp)
-		e.NotSent = true
-		return a, resp, e
+		return a, resp, adapter.Unsent(p.refusal(&a, resp))
 	}
 	return a, resp, nil
 }

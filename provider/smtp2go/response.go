@@ -28,6 +28,8 @@ type answer struct {
 	reasons []string
 	id      string // email_id, or schedule_id
 	err     error  // why this is not a whole answer
+
+	message *mailer.Message // that it is an answer to; nil: none
 }
 
 // parse reads an answer, if it is one.
@@ -110,6 +112,7 @@ func (a *answer) count(value []byte, to *int64) {
 // receipt reads the answer to r. A status of 200 alone says nothing: SMTP2GO counts
 // failures beneath it.
 func (p *Provider) receipt(r *request, a *answer, resp *httpapi.Response) (mailer.Receipt, error) {
+	a.message = &r.message
 	taken := resp.Status == http.StatusOK && a.err == nil && !a.failed &&
 		(a.yes > 0 || a.id != "" && !a.counted)
 	if !taken {
@@ -138,7 +141,7 @@ func (p *Provider) rejections(r *request, a *answer, resp *httpapi.Response) (rs
 		if address != "" && slices.ContainsFunc(rs, func(r mailer.Rejection) bool { return r.Address == address }) {
 			return
 		}
-		kind := byText(reason)
+		kind := a.kind(reason)
 		if kind == mailer.KindUnknown {
 			kind = mailer.KindRecipient
 		}
@@ -184,7 +187,7 @@ func (p *Provider) refusalOf(r *request, a *answer, resp *httpapi.Response) *mai
 	for _, list := range [...][]mailer.Address{r.message.To, r.message.Cc, r.message.Bcc} {
 		for _, to := range list {
 			if slices.ContainsFunc(append(slices.Clip(a.reasons), a.words), func(reason string) bool {
-				return byText(reason) == e.Kind && names(reason, to.Address)
+				return a.kind(reason) == e.Kind && names(reason, to.Address)
 			}) {
 				e.Recipients = append(e.Recipients, to.Address)
 			}
@@ -261,13 +264,13 @@ func classify(a *answer, status int) (kind mailer.Kind, told bool) {
 	case listed:
 		return kind, true
 	case status == http.StatusBadRequest && code == "API_EXCEPTION", status == http.StatusPaymentRequired:
-		kind = byText(a.words)
+		kind = a.kind(a.words)
 		return kind, kind != mailer.KindUnknown
 	case status != http.StatusOK:
 		return byStatus(status), false
 	}
 	for _, words := range append(slices.Clip(a.reasons), a.words) {
-		if kind := byText(words); kind != mailer.KindUnknown {
+		if kind := a.kind(words); kind != mailer.KindUnknown {
 			return kind, true
 		}
 	}
@@ -299,6 +302,22 @@ func byStatus(status int) mailer.Kind {
 		return mailer.KindUnavailable
 	}
 	return mailer.KindUnknown
+}
+
+// kind tells the kind of a reason by its words and, if these tell nothing, by whether
+// it calls a recipient of the message invalid.
+func (a *answer) kind(text string) mailer.Kind {
+	kind := byText(text)
+	if lower := strings.ToLower(text); kind != mailer.KindUnknown || a.message == nil || !strings.Contains(lower, "invalid") ||
+		strings.Contains(lower, "sender") || strings.Contains(lower, "from ") {
+		return kind
+	}
+	for _, list := range [...][]mailer.Address{a.message.To, a.message.Cc, a.message.Bcc} {
+		if slices.ContainsFunc(list, func(to mailer.Address) bool { return names(text, to.Address) }) {
+			return mailer.KindRecipient
+		}
+	}
+	return kind
 }
 
 // byText tells the kind of a reason in words, such as those of an SMTP server. The

@@ -367,6 +367,15 @@ func TestAnswerOfNoTellsWhatIsKnown(t *testing.T) {
 	e = of(200, says(`"failed":3,"failures":["550 invalid recipient ben@example.com","550 suppressed: ADA@example.com","451 later: cleo@example.com"]`))
 	require.Equal(t, mailer.KindRecipient, e.Kind)
 	require.Equal(t, []string{"Ada@example.com", "ben@example.com"}, e.Recipients)
+	e = of(200, says(`"failed":2,"failures":["550 <ben@example.com>: invalid address","550 invalid: shop@example.com"]`))
+	require.Equal(t, mailer.KindRecipient, e.Kind)
+	require.True(t, e.NotSent)
+	require.Equal(t, []string{"ben@example.com"}, e.Recipients)
+	for _, reason := range []string{"550 invalid address", "550 invalid: shop@example.com", "550 invalid sender ben@example.com", "550 invalid From ben@example.com", "550 ben@example.com"} {
+		e = of(200, says(`"failed":1,"failures":["`+reason+`"]`))
+		require.Equal(t, mailer.KindUnknown, e.Kind, reason)
+		require.False(t, e.NotSent, reason)
+	}
 	require.Nil(t, of(200, says(`"failed":1,"failures":["550 sender not verified: ben@example.com"]`)).Recipients)
 	require.Equal(t, "<html>Blocked</html>", of(403, "<html>Blocked</html>").Message)
 	require.ErrorContains(t, of(200, "<html>").Err, "not a JSON object")

@@ -153,6 +153,25 @@ func TestWebhookNamesDifferInCaseAndHyphens(t *testing.T) {
 	}
 }
 
+func TestWebhookEventTypes(t *testing.T) {
+	for name, want := range map[string]webhook.Type{
+		"processed": webhook.Accepted, "delivered": webhook.Delivered, "bounce": webhook.Bounced, "reject": webhook.Rejected,
+		"spam": webhook.Complained, "spam_complaint": webhook.Complained, "open": webhook.Opened, "opened": webhook.Opened,
+		"click": webhook.Clicked, "clicked": webhook.Clicked, "unsubscribe": webhook.Unsubscribed, "unsubscribed": webhook.Unsubscribed,
+		"resubscribe": webhook.Subscribed, "teleported": webhook.Other, "": webhook.Other,
+	} {
+		events, err := receive(`{"event":"` + name + `","rcpt":"a@customer.example"}`)
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+		require.Equal(t, want, events[0].Type, name)
+	}
+	for _, name := range []string{"sms_delivered", "sms-sending", "opt-out"} {
+		events, err := receive(`{"event":"` + name + `"}`)
+		require.NoError(t, err)
+		require.Empty(t, events, name)
+	}
+}
+
 func TestWebhookEventsDiffer(t *testing.T) {
 	sample := `{"event":"click","id":"i","email_id":"m","rcpt":"a@customer.example","time":"2026-03-04T12:01:00Z","link":"u"}`
 	first, err := receive(sample)
