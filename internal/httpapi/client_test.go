@@ -92,7 +92,7 @@ func TestTheRequestIsWhatTheAdapterAskedFor(t *testing.T) {
 		require.Equal(t, "t", got.Header.Get("X-Token"))
 		require.Equal(t, "text/plain", got.Header.Get("Accept"))
 		require.Equal(t, "application/json", got.Header.Get("Content-Type"))
-		require.Equal(t, userAgent, got.Header.Get("User-Agent"))
+		require.Equal(t, UserAgent, got.Header.Get("User-Agent"))
 		require.Equal(t, smallBody.size, got.ContentLength)
 		require.Equal(t, string(smallBody.small), string(body))
 		again, err := got.GetBody()

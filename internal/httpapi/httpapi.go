@@ -30,7 +30,8 @@ const (
 	// MaxBody is the most bytes of an answer that are read, after decompression.
 	MaxBody = 1 << 20
 
-	userAgent = "mailer (+https://github.com/seed355143d4/mailer)"
+	// UserAgent is sent with each request that has no other.
+	UserAgent = "mailer (+https://github.com/seed355143d4/mailer)"
 )
 
 // Config says where a service is and how it knows us.
@@ -113,7 +114,7 @@ func New(cfg Config) (*Client, error) {
 			c.timeout = hc.Timeout
 		}
 	}
-	c.bodyless = http.Header{"Accept": {"application/json"}, "User-Agent": {userAgent}}
+	c.bodyless = http.Header{"Accept": {"application/json"}, "User-Agent": {UserAgent}}
 	for name, values := range cfg.Header {
 		c.bodyless[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
 	}
@@ -150,15 +151,24 @@ func printable(s string) bool {
 // have had the whole request. A passed deadline, that of ctx or of this package,
 // has context.DeadlineExceeded as its cause.
 func (c *Client) Do(ctx context.Context, method, path string, body Body) (*Response, error) {
+	u, err := c.URL(path)
+	if err != nil {
+		return nil, &mailer.Error{Provider: c.provider, NotSent: true, Err: err}
+	}
+	header := c.header
+	if body.size == 0 {
+		header = c.bodyless
+	}
+	return c.do(ctx, method, u, header, body)
+}
+
+// do is Do for an address and with a header.
+func (c *Client) do(ctx context.Context, method string, u *url.URL, header http.Header, body Body) (*Response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, c.failure(ctx, err, true)
 	}
 	if body.err != nil {
 		return nil, &mailer.Error{Provider: c.provider, NotSent: true, Err: body.err}
-	}
-	u, err := c.url(path)
-	if err != nil {
-		return nil, &mailer.Error{Provider: c.provider, NotSent: true, Err: err}
 	}
 	if d, ok := ctx.Deadline(); !ok || time.Until(d) > c.timeout {
 		var cancel context.CancelFunc
@@ -167,7 +177,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body Body) (*Respo
 	}
 	var f flight
 	defer f.stop()
-	req := c.request(httptrace.WithClientTrace(ctx, f.trace()), method, u, body, &f)
+	req := c.request(httptrace.WithClientTrace(ctx, f.trace()), method, u, header, body, &f)
 	resp, err := c.rt.RoundTrip(req)
 	if err == nil && (resp == nil || resp.Body == nil) {
 		err = errors.New("the http.RoundTripper returned no answer and no error")
@@ -184,8 +194,9 @@ func (c *Client) Do(ctx context.Context, method, path string, body Body) (*Respo
 	return r, nil
 }
 
-// url returns the parsed address. The *url.URL is shared between calls.
-func (c *Client) url(path string) (*url.URL, error) {
+// URL returns the base URL followed by path, for Forward. It is shared between
+// calls, and not to be changed.
+func (c *Client) URL(path string) (*url.URL, error) {
 	if t := c.last.Load(); t != nil && t.path == path {
 		return t.url, nil
 	}
@@ -200,11 +211,7 @@ func (c *Client) url(path string) (*url.URL, error) {
 // request builds the request by hand. http.NewRequest would parse the address
 // anew, and http.Client would wrap errors in a text with the address in it, keep
 // cookies and follow redirects; so neither is used.
-func (c *Client) request(ctx context.Context, method string, u *url.URL, body Body, f *flight) *http.Request {
-	header := c.header
-	if body.size == 0 {
-		header = c.bodyless
-	}
+func (c *Client) request(ctx context.Context, method string, u *url.URL, header http.Header, body Body, f *flight) *http.Request {
 	if !c.plain {
 		// Middleware is not supposed to change a request, but much of it does.
 		u2 := *u

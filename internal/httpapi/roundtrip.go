@@ -15,17 +15,7 @@ import (
 //
 // The secrets are those of this request. They never appear in the errors.
 func (c *Client) Forward(req *http.Request, body Body, secrets ...string) (*Response, error) {
-	once := &Client{
-		provider: c.provider,
-		base:     req.URL.Scheme + "://" + req.URL.Host,
-		rt:       c.rt,
-		plain:    c.plain,
-		timeout:  c.timeout,
-		header:   req.Header,
-		bodyless: req.Header,
-		hide:     c.hide,
-	}
-	resp, err := once.Do(req.Context(), req.Method, req.URL.RequestURI(), body)
+	resp, err := c.do(req.Context(), req.Method, req.URL, req.Header, body)
 	if e, ok := errors.AsType[*mailer.Error](err); ok {
 		e.Err = c.Hiding(secrets...).scrub(e.Err)
 	}

@@ -49,7 +49,7 @@ func (p *Provider) Verify(ctx context.Context) error {
 func (p *Provider) account(ctx context.Context) (*sesv2.GetAccountOutput, error) {
 	c := new(call)
 	var out *sesv2.GetAccountOutput
-	err := p.do(ctx, c, mailer.Address{}, func(ctx context.Context) (err error) {
+	err := p.ask(ctx, c, func(ctx context.Context) (err error) {
 		out, err = p.sdk.GetAccount(ctx, &sesv2.GetAccountInput{})
 		return err
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/adapter"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/internal/httpapi"
 	"github.com/seed355143d4/mailer/internal/jsonenc"
 	"github.com/seed355143d4/mailer/internal/mime"
 )
@@ -89,7 +90,7 @@ func (Extra) ForProvider() string { return provider }
 type request struct {
 	message mailer.Message // as it goes out
 	input   *sesv2.SendEmailInput
-	files   files
+	files   httpapi.Files
 	dropped []string
 }
 
@@ -267,7 +268,7 @@ func isTag(s string) bool {
 
 // content returns the template, or what SES puts together, or, if that is over its
 // limits, a MIME text.
-func (p *Provider) content(m *mailer.Message, fs *files) (*types.EmailContent, error) {
+func (p *Provider) content(m *mailer.Message, files *httpapi.Files) (*types.EmailContent, error) {
 	list, wide := headers(m)
 	for i, a := range m.Attachments {
 		if wide == "" && len(a.ContentID) > maxContentID {
@@ -282,7 +283,7 @@ func (p *Provider) content(m *mailer.Message, fs *files) (*types.EmailContent, e
 		if err != nil {
 			return nil, err
 		}
-		as, size := attachments(m.Attachments, fs)
+		as, size := attachments(m.Attachments, files)
 		t := &types.Template{
 			TemplateName: aws.String(cmp.Or(p.templates[m.Template.ID], m.Template.ID)),
 			TemplateData: aws.String(data),
@@ -298,9 +299,9 @@ func (p *Provider) content(m *mailer.Message, fs *files) (*types.EmailContent, e
 		if err := adapter.Size(provider, m, int(mail.Size()), MaxSize); err != nil {
 			return nil, err
 		}
-		return &types.EmailContent{Raw: &types.RawMessage{Data: fs.add(mail.Bytes())}}, nil
+		return &types.EmailContent{Raw: &types.RawMessage{Data: []byte(files.Add(mail.Bytes()))}}, nil
 	}
-	as, size := attachments(m.Attachments, fs)
+	as, size := attachments(m.Attachments, files)
 	s := &types.Message{
 		Subject:     text(m.Subject),
 		Body:        new(types.Body),
@@ -360,9 +361,9 @@ func headers(m *mailer.Message) (list []types.MessageHeader, wide string) {
 	return list, wide
 }
 
-// attachments returns the files, marks in place of their contents, and their size
-// in base64.
-func attachments(as []mailer.Attachment, fs *files) (list []types.Attachment, size int) {
+// attachments returns the files, placeholders of files for their contents, and their
+// size in base64.
+func attachments(as []mailer.Attachment, files *httpapi.Files) (list []types.Attachment, size int) {
 	for _, a := range as {
 		disposition := types.AttachmentContentDispositionAttachment
 		if a.ContentID != "" {
@@ -374,7 +375,7 @@ func attachments(as []mailer.Attachment, fs *files) (list []types.Attachment, si
 			ContentDisposition:      disposition,
 			ContentId:               optional(a.ContentID),
 			ContentTransferEncoding: types.AttachmentContentTransferEncodingBase64, // not SES's own choice, which is 7-bit
-			RawContent:              fs.add(a.Content),
+			RawContent:              []byte(files.Add(a.Content)),
 		})
 		size += base64.StdEncoding.EncodedLen(len(a.Content))
 	}

@@ -98,13 +98,9 @@ var (
 
 // send makes the call for r and reads its answer.
 func (p *Provider) send(ctx context.Context, r *request) (mailer.Receipt, error) {
-	c := &call{files: r.files}
-	var out *sesv2.SendEmailOutput
-	err := p.do(ctx, c, r.message.From, func(ctx context.Context) (err error) {
-		out, err = p.sdk.SendEmail(ctx, r.input)
-		return err
-	})
-	if err != nil {
+	c := new(call)
+	var out sesv2.SendEmailOutput
+	if err := p.post(ctx, c, "/v2/email/outbound-emails", sendEmail(r.input, &r.files), r.message.From, &out); err != nil {
 		return mailer.Receipt{}, err
 	}
 	if aws.ToString(out.MessageId) == "" {
@@ -118,8 +114,8 @@ func (r *request) receipt(id string) mailer.Receipt {
 	return mailer.Receipt{ID: r.message.ID, Provider: provider, MessageID: id, Dropped: r.dropped}
 }
 
-// refusal makes the error of an answer that is not a whole one of success. cause is
-// the SDK's, which says of an answer of success what is wrong with it.
+// refusal makes the error of an answer that is not a whole one of success. cause says
+// of an answer of success what is wrong with it.
 func (p *Provider) refusal(c *call, from mailer.Address, cause error) *mailer.Error {
 	resp := c.resp
 	var a no

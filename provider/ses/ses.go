@@ -7,8 +7,10 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
@@ -50,7 +52,11 @@ type Config struct {
 // prints as its name.
 type Provider struct {
 	api              *httpapi.Client
-	sdk              *sesv2.Client
+	sdk              *sesv2.Client // for all but sending
+	signer           *v4.Signer
+	credentials      keeper
+	region           string
+	skew             *atomic.Int64 // how far SES's clock is ahead, in nanoseconds
 	configurationSet string
 	templates        map[string]string
 }
@@ -92,12 +98,17 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ses: Config.%w", err)
 	}
-	return &Provider{
+	p := &Provider{
 		api:              api,
-		sdk:              newSDK(&c, api),
+		signer:           v4.NewSigner(),
+		credentials:      keeper{c.Credentials},
+		region:           c.Region,
+		skew:             new(atomic.Int64),
 		configurationSet: c.ConfigurationSet,
 		templates:        maps.Clone(c.Templates),
-	}, nil
+	}
+	p.sdk = newSDK(&c, p)
+	return p, nil
 }
 
 // region checks the name of a region, which becomes a part of a host's name.

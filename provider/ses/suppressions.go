@@ -29,7 +29,7 @@ var (
 func (p *Provider) PullSuppressions(ctx context.Context, cursor string) (page []suppression.Entry, next string, err error) {
 	c := new(call)
 	var out *sesv2.ListSuppressedDestinationsOutput
-	err = p.do(ctx, c, mailer.Address{}, func(ctx context.Context) (err error) {
+	err = p.ask(ctx, c, func(ctx context.Context) (err error) {
 		out, err = p.sdk.ListSuppressedDestinations(ctx, &sesv2.ListSuppressedDestinationsInput{NextToken: optional(cursor)})
 		return err
 	})
@@ -66,7 +66,7 @@ func (p *Provider) PushSuppressions(ctx context.Context, entries []suppression.E
 		if e.Reason == suppression.Complaint {
 			reason = types.SuppressionListReasonComplaint
 		}
-		err := p.do(ctx, new(call), mailer.Address{}, func(ctx context.Context) error {
+		err := p.ask(ctx, new(call), func(ctx context.Context) error {
 			_, err := p.sdk.PutSuppressedDestination(ctx, &sesv2.PutSuppressedDestinationInput{EmailAddress: aws.String(e.Address), Reason: reason})
 			return err
 		})
