@@ -52,9 +52,9 @@ func (b Body) WriteTo(w io.Writer) (int64, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	r := b.open(new(flight))
-	if r, ok := r.(io.WriterTo); ok {
-		return r.WriteTo(w)
+	if b.parts == nil {
+		n, err := w.Write(b.small)
+		return int64(n), err
 	}
-	return io.Copy(w, r)
+	return io.Copy(w, b.open(new(flight)))
 }

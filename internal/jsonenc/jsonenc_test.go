@@ -57,3 +57,36 @@ func TestAppendStringAllocatesNothing(t *testing.T) {
 	buf := make([]byte, 0, 1000)
 	require.Zero(t, testing.AllocsPerRun(10, func() { AppendString(buf, "<b>Grüße\n</b>") }))
 }
+
+func TestNextFindsWhatOneByteAfterTheOtherFinds(t *testing.T) {
+	slow := func(s string, i int) int {
+		for ; i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\'; i++ {
+		}
+		return i
+	}
+	for a := range 256 {
+		for b := range 256 {
+			s := []byte("abcdefghijklmnopqrstu")
+			s[3], s[4] = byte(a), byte(b)
+			s[9], s[20] = byte(b), byte(a)
+			for i := range len(s) + 1 {
+				require.Equal(t, slow(string(s), i), next(string(s), i), "%q from %d", s, i)
+			}
+		}
+	}
+}
+
+func BenchmarkAppendString(b *testing.B) {
+	for name, s := range map[string]string{
+		"html":  strings.Repeat(`<p style="color: red">Hello, your order is on its way to you.</p>`+"\n", 60),
+		"plain": strings.Repeat("Hello, your order is on its way to you, and here is where it is. ", 60),
+	} {
+		b.Run(name, func(b *testing.B) {
+			buf := make([]byte, 0, 10_000)
+			b.SetBytes(int64(len(s)))
+			for b.Loop() {
+				AppendString(buf, s)
+			}
+		})
+	}
+}

@@ -165,7 +165,7 @@ func (p *Provider) sendBulk(ctx context.Context, items []item, results []mailer.
 
 	c, from := new(call), items[0].message.From
 	var out sesv2.SendBulkEmailOutput
-	err := p.post(ctx, c, "/v2/email/outbound-bulk-emails", sendBulkEmail(in), from, &out)
+	err := p.post(ctx, c, bulkPath, sendBulkEmail(in), from, &out)
 	if err == nil && len(out.BulkEmailEntryResults) != len(items) {
 		err = p.refusal(c, from, errors.New("the answer does not have one result for each message"))
 	}

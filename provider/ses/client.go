@@ -7,15 +7,23 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/httpapi"
+)
+
+// Where SendEmail and SendBulkEmail are.
+const (
+	sendPath = "/v2/email/outbound-emails"
+	bulkPath = "/v2/email/outbound-bulk-emails"
 )
 
 // call is one call of the API: what it said and heard.
@@ -26,6 +34,9 @@ type call struct {
 	resp *httpapi.Response // of any status, or
 	err  error             // why there is none
 }
+
+// header is that of each request before it is signed. Its values are not changed.
+var header = http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "User-Agent": {httpapi.UserAgent}}
 
 // post signs a body, sends it to a path of the API and decodes the answer. Nil:
 // the answer is whole and of success.
@@ -45,10 +56,7 @@ func (p *Provider) post(ctx context.Context, c *call, path string, body httpapi.
 	if _, err := body.WriteTo(hash); err != nil {
 		return p.failure(ctx, c, err)
 	}
-	req := &http.Request{
-		Method: http.MethodPost, URL: to, Host: to.Host, ContentLength: body.Size(),
-		Header: http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "User-Agent": {httpapi.UserAgent}},
-	}
+	req := &http.Request{Method: http.MethodPost, URL: to, Host: to.Host, Header: maps.Clone(header), ContentLength: body.Size()}
 	now := time.Now().Add(time.Duration(p.skew.Load()))
 	if err := p.signer.SignHTTP(ctx, key, req, hex.EncodeToString(hash.Sum(nil)), "ses", p.region, now); err != nil {
 		return p.failure(ctx, c, err)
@@ -56,11 +64,12 @@ func (p *Provider) post(ctx context.Context, c *call, path string, body httpapi.
 	if p.forward(c, req.WithContext(ctx), body); c.err != nil {
 		return c.err
 	}
-	// A signature is good for five minutes, by SES's clock.
-	if date, err := http.ParseTime(c.resp.Header.Get("Date")); err == nil {
-		p.skew.Store(int64(time.Until(date)))
-	}
 	if c.resp.Status != http.StatusOK {
+		// The next signature is to be good if this one was not, which for SES is when
+		// the clocks are five minutes apart.
+		if date, err := http.ParseTime(c.resp.Header.Get("Date")); err == nil {
+			p.skew.Store(int64(time.Until(date)))
+		}
 		return p.refusal(c, from, nil)
 	}
 	if err := c.resp.JSON(out); err != nil {
@@ -97,6 +106,10 @@ type keeper struct{ aws.CredentialsProvider }
 
 // retrieve tells the call which secrets are used.
 func (k keeper) retrieve(ctx context.Context, c *call) (aws.Credentials, error) {
+	if key, ok := k.CredentialsProvider.(credentials.StaticCredentialsProvider); ok {
+		c.secrets = append(make([]string, 0, 3), key.Value.SecretAccessKey, key.Value.SessionToken)
+		return key.Value, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, httpapi.DefaultTimeout)
 	defer cancel()
 	found, err := k.CredentialsProvider.Retrieve(ctx)

@@ -27,9 +27,10 @@
 // reports a bounce later. It has no idempotency key: an outcome that is unknown
 // stays unknown until an event tells.
 //
-// Requests are built and signed by the AWS SDK, without its retries, since a send
-// that is repeated may be a second mail, and are sent as those of all providers.
-// Files are encoded while they are sent.
+// Messages are the AWS SDK's types, signed by its signer, and written and sent as
+// those of all providers: its client would cost four times the CPU of the rest. Files
+// are encoded while they are sent. The other calls are the SDK's client's, without
+// its retries.
 //
 // The facts in this package are from the Amazon SES Developer Guide and API
 // reference, https://docs.aws.amazon.com/ses/latest (read 2026-11), and from

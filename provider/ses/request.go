@@ -159,7 +159,7 @@ func optional(s string) *string {
 	if s == "" {
 		return nil
 	}
-	return &s
+	return aws.String(s)
 }
 
 // mailbox writes an address as SES wants it: as a mail header has it, in ASCII.
@@ -317,9 +317,11 @@ func (p *Provider) content(m *mailer.Message, files *httpapi.Files) (*types.Emai
 	return &types.EmailContent{Simple: s}, adapter.Size(provider, m, size+len(m.Text)+len(m.HTML), MaxSize)
 }
 
+var charset = aws.String("UTF-8")
+
 // text is a text in UTF-8, which SES takes for ASCII otherwise.
 func text(s string) *types.Content {
-	return &types.Content{Data: aws.String(s), Charset: aws.String("UTF-8")}
+	return &types.Content{Data: &s, Charset: charset}
 }
 
 // templateData returns a template's data as JSON, in the one string that SES wants.

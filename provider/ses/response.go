@@ -100,7 +100,7 @@ var (
 func (p *Provider) send(ctx context.Context, r *request) (mailer.Receipt, error) {
 	c := new(call)
 	var out sesv2.SendEmailOutput
-	if err := p.post(ctx, c, "/v2/email/outbound-emails", sendEmail(r.input, &r.files), r.message.From, &out); err != nil {
+	if err := p.post(ctx, c, sendPath, sendEmail(r.input, &r.files), r.message.From, &out); err != nil {
 		return mailer.Receipt{}, err
 	}
 	if aws.ToString(out.MessageId) == "" {

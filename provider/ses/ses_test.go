@@ -566,6 +566,34 @@ func TestSignature(t *testing.T) {
 	}
 }
 
+func TestAClockThatIsWrongCostsOneMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ahead = 17 * time.Minute // of the clock here
+		c := key
+		c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			now := time.Now().Add(ahead)
+			at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+			require.NoError(t, err)
+			resp := &http.Response{StatusCode: 200, Header: http.Header{"Date": {now.UTC().Format(http.TimeFormat)}}, Body: io.NopCloser(strings.NewReader(yes("0100").Body))}
+			if now.Sub(at).Abs() > 5*time.Minute {
+				resp.StatusCode = 403
+				resp.Header.Set("X-Amzn-Errortype", "InvalidSignatureException")
+			}
+			return resp, nil
+		})}
+		p, err := New(c)
+		require.NoError(t, err)
+		_, err = p.Send(t.Context(), registration)
+		require.ErrorIs(t, err, mailer.KindUnauthorized)
+		require.True(t, mailer.NotSent(err))
+		for range 3 {
+			_, err = p.Send(t.Context(), registration)
+			require.NoError(t, err)
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
 func TestNoSignatureInAnError(t *testing.T) {
 	var signature string
 	c := key
