@@ -56,7 +56,8 @@ func (p *Provider) post(ctx context.Context, c *call, path string, body httpapi.
 	if _, err := body.WriteTo(hash); err != nil {
 		return p.failure(ctx, c, err)
 	}
-	req := &http.Request{Method: http.MethodPost, URL: to, Host: to.Host, Header: maps.Clone(header), ContentLength: body.Size()}
+	own := *to // the signer writes in it
+	req := &http.Request{Method: http.MethodPost, URL: &own, Host: to.Host, Header: maps.Clone(header), ContentLength: body.Size()}
 	now := time.Now().Add(time.Duration(p.skew.Load()))
 	if err := p.signer.SignHTTP(ctx, key, req, hex.EncodeToString(hash.Sum(nil)), "ses", p.region, now); err != nil {
 		return p.failure(ctx, c, err)
