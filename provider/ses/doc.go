@@ -14,8 +14,8 @@
 //     [mailer.KindUnsupported].
 //   - A local part outside ASCII is [mailer.KindUnsupported].
 //   - With a template: more than 15 header fields, a value over 870 characters and
-//     a ContentID over 78 are [mailer.KindUnsupported]. Without one the message
-//     then goes as a whole MIME text, for which SES has no such limits.
+//     a ContentID or ContentType over 78 are [mailer.KindUnsupported]. Without one
+//     the message then goes as a whole MIME text, for which SES has no such limits.
 //   - SES sets Date and Message-ID itself.
 //   - Tags and metadata become SES's message tags, of ASCII letters, digits, "_" and
 //     "-". What has other characters is named in the receipt. It does not go into

@@ -40,6 +40,7 @@ const (
 	maxHeaders     = 15
 	maxHeaderValue = 870
 	maxContentID   = 78
+	maxContentType = 78
 )
 
 // The limits of message tags. What is over them stays behind, and is named in the
@@ -250,6 +251,10 @@ func tags(m *mailer.Message) (list []types.MessageTag, dropped []string) {
 		add(adapter.Index("Tags", i), name, tag)
 	}
 	for _, key := range adapter.Keys(m.Metadata) {
+		if tagPlace(key) > 0 { // it would come back as a tag
+			dropped = append(dropped, adapter.Key("Metadata", key))
+			continue
+		}
 		add(adapter.Key("Metadata", key), key, m.Metadata[key])
 	}
 	return list, dropped
@@ -271,8 +276,12 @@ func isTag(s string) bool {
 func (p *Provider) content(m *mailer.Message, files *httpapi.Files) (*types.EmailContent, error) {
 	list, wide := headers(m)
 	for i, a := range m.Attachments {
-		if wide == "" && len(a.ContentID) > maxContentID {
+		switch {
+		case wide != "":
+		case len(a.ContentID) > maxContentID:
 			wide = adapter.Index("Attachments", i) + ".ContentID"
+		case len(a.ContentType) > maxContentType:
+			wide = adapter.Index("Attachments", i) + ".ContentType"
 		}
 	}
 	switch {

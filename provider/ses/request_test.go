@@ -432,6 +432,8 @@ func TestMIMEText(t *testing.T) {
 		}},
 		"a content id of 78": {false, func(m *mailer.Message) { m.Attachments[0].ContentID = strings.Repeat("c", 78) }},
 		"a content id of 79": {true, func(m *mailer.Message) { m.Attachments[0].ContentID = strings.Repeat("c", 79) }},
+		"a type of 78":       {false, func(m *mailer.Message) { m.Attachments[0].ContentType = strings.Replace(longType, "0", "", 1) }},
+		"a type of 79":       {true, func(m *mailer.Message) { m.Attachments[0].ContentType = longType }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := m

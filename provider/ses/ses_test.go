@@ -86,6 +86,7 @@ func TestConformance(t *testing.T) {
 			"template with 16 headers":            mailer.KindUnsupported,
 			"template with a long header":         mailer.KindUnsupported,
 			"template with a long content id":     mailer.KindUnsupported,
+			"template with a long content type":   mailer.KindUnsupported,
 			"contact list beside unsubscribe":     mailer.KindUnsupported,
 			"contact list for two":                mailer.KindUnsupported,
 			"topic without a list":                mailer.KindInvalid,
@@ -106,6 +107,7 @@ func TestConformance(t *testing.T) {
 			"tags that are no message tags": {"Tags[1]", "Tags[2]"},
 			"metadata that is no message tag": {
 				`Metadata["a b"]`, `Metadata["empty"]`, `Metadata["long"]`, `Metadata["mail"]`, `Metadata["mailer_tag"]`,
+				`Metadata["mailer_tag_7"]`,
 			},
 			"too many message tags": {`Metadata["key-48"]`, `Metadata["key-49"]`},
 		},
@@ -143,6 +145,7 @@ func TestConformance(t *testing.T) {
 				m.Metadata = map[string]string{
 					"a b": "x", "empty": "", "mail": "ada@example.com", "mailer_tag": "x", "long": strings.Repeat("v", 257),
 					"exact": strings.Repeat("v", 256), "ok-1_A": "8841",
+					"mailer_tag_7": "x", "mailer_tag_": "8842",
 				}
 			})},
 			{Name: "too many message tags", Message: message(func(m *mailer.Message) {
@@ -157,6 +160,9 @@ func TestConformance(t *testing.T) {
 			{Name: "template with 16 headers", Message: template(many)},
 			{Name: "template with a long header", Message: template(func(m *mailer.Message) {
 				m.Headers = map[string]string{"X-Long": strings.Repeat("v", 871)}
+			})},
+			{Name: "template with a long content type", Message: template(func(m *mailer.Message) {
+				m.Attachments = []mailer.Attachment{{Name: "a.txt", ContentType: longType, Content: []byte("x")}}
 			})},
 			{Name: "template with a long content id", Message: template(func(m *mailer.Message) {
 				m.Attachments = []mailer.Attachment{{Name: "a.png", ContentID: strings.Repeat("c", 79), Content: []byte("x")}}
@@ -242,6 +248,9 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// longType is a content type of 79 characters.
+const longType = "text/plain; charset=utf-8; x=01234567890123456789012345678901234567890123456789"
+
 // refusals are SES's, one for each error that it documents. The messages of the
 // suite go from shop@example.com to ada@example.com and ben@example.com.
 func refusals() []providertest.Refusal {
@@ -275,6 +284,7 @@ func refusals() []providertest.Refusal {
 		{400, "ThrottlingException", "Rate exceeded", mailer.KindRateLimited, false},
 		{503, "ThrottlingException", "Rate exceeded", mailer.KindRateLimited, false},
 		{400, "BadRequestException", "Missing final '@domain'.", mailer.KindRejected, false},
+		{400, "BadRequestException", "Template welcome does not exist.", mailer.KindRejected, false},
 		{400, "BadRequestException", "Configuration set <x> does not exist.", mailer.KindUnknown, false},
 		{400, "BadRequestException", "Message length is more than 41943040 bytes long.", mailer.KindTooLarge, false},
 		{400, "InvalidParameterValue", "Message length is more than 41943040 bytes long.", mailer.KindTooLarge, false},

@@ -70,8 +70,7 @@ type preferences struct {
 }
 
 // readEvents reads the events of one message. id is the same when SNS sends it
-// again. It reports whether the
-// text is an object about not too many recipients.
+// again. It reports whether the text is an object about not too many recipients.
 func readEvents(text []byte, id string) ([]webhook.Event, bool) {
 	trimmed := bytes.TrimLeft(text, " \t\r\n")
 	if len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(trimmed) {
