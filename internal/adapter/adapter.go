@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/internal/jsonenc"
 )
 
 // Credential checks a token, key or password that goes into a header: not empty,
@@ -202,6 +203,42 @@ func Fields(fs []Field, m *mailer.Message) []Field {
 		fs = append(fs, Field{name, m.Headers[name]})
 	}
 	return fs
+}
+
+// Flat returns a template's data as text in the order of the names, for a service whose
+// fields hold no more: numbers and booleans as JSON writes them. A list, an object, null,
+// and a name that is empty or has a control character or one of refused, are
+// [mailer.KindUnsupported].
+func Flat(provider string, data map[string]any, refused string) ([]Field, error) {
+	fs := make([]Field, 0, len(data))
+	for _, key := range Keys(data) {
+		where := Key("Template.Data", key)
+		text, err := jsonenc.AppendValue(nil, data[key])
+		if err != nil {
+			return nil, Invalid("Template.Data", err)
+		}
+		if s, ok := data[key].(string); !utf8.ValidString(key) || ok && !utf8.ValidString(s) {
+			return nil, Invalid(where, errors.New("has malformed UTF-8"))
+		}
+		value := string(text)
+		switch text[0] {
+		case '"':
+			value = Text(text)
+		case '{', '[', 'n':
+			return nil, Unsupported(provider, where, "the service takes strings, numbers and booleans")
+		}
+		if key == "" || strings.ContainsAny(key, refused) || strings.ContainsFunc(key, unicode.IsControl) {
+			return nil, Unsupported(provider, where, "not the name of a field of a template at the service")
+		}
+		fs = append(fs, Field{key, value})
+	}
+	return fs, nil
+}
+
+// Names says whether a text, such as a service's reason, has the address in it.
+func Names(text, address string) bool {
+	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n<>()[],;:\"", r) })
+	return slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(strings.Trim(w, ".'"), address) })
 }
 
 // Keys returns the keys of a map in order, so that equal messages make equal

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -205,6 +206,47 @@ func TestFields(t *testing.T) {
 		{"X-B", "2"},
 	}, Fields([]Field{{"X-First", "0"}}, m))
 	require.Empty(t, Fields(nil, &mailer.Message{}))
+}
+
+func TestFlat(t *testing.T) {
+	fs, err := Flat("acme", map[string]any{"s": "a \"b\" <c>", "n": 12345678901234567, "f": 0.5, "b": true, "t": time.Unix(1e9, 0).UTC()}, "%")
+	require.NoError(t, err)
+	require.Equal(t, []Field{{"b", "true"}, {"f", "0.5"}, {"n", "12345678901234567"}, {"s", "a \"b\" <c>"}, {"t", "2001-09-09T01:46:40Z"}}, fs)
+	fs, err = Flat("acme", nil, "%")
+	require.NoError(t, err)
+	require.Empty(t, fs)
+	for _, c := range []struct {
+		key   string
+		value any
+		kind  mailer.Kind
+		field string
+	}{
+		{"a", nil, mailer.KindUnsupported, `Template.Data["a"]`},
+		{"a", []int{}, mailer.KindUnsupported, `Template.Data["a"]`},
+		{"a", map[string]any{}, mailer.KindUnsupported, `Template.Data["a"]`},
+		{"", "x", mailer.KindUnsupported, `Template.Data[""]`},
+		{"a%", "x", mailer.KindUnsupported, `Template.Data["a%"]`},
+		{"a\n", "x", mailer.KindUnsupported, `Template.Data["a\n"]`},
+		{"a", "\xff", mailer.KindInvalid, `Template.Data["a"]`},
+		{"\xff", "a", mailer.KindInvalid, `Template.Data["\xff"]`},
+		{"a", func() {}, mailer.KindInvalid, "Template.Data"},
+	} {
+		_, err := Flat("acme", map[string]any{c.key: c.value}, "%")
+		provider := "acme"
+		if c.kind == mailer.KindInvalid {
+			provider = ""
+		}
+		requireError(t, err, provider, c.kind, c.field)
+	}
+}
+
+func TestNamesAnAddress(t *testing.T) {
+	for text, want := range map[string]bool{
+		"ben@example.com": true, "550 <BEN@example.com>: no": true, "'ben@example.com'.": true, "a@b.example,ben@example.com;": true,
+		"": false, "ben": false, "xben@example.com": false, "ben@example.com.au": false,
+	} {
+		require.Equal(t, want, Names(text, "ben@example.com"), text)
+	}
 }
 
 func TestNames(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -87,12 +86,13 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 		}
 		x.EnvelopeFrom = a.Address
 	}
-	data, err := merge(&m)
+	data, err := adapter.Flat(provider, m.Template.Data, "{}") // a field stands between braces
 	if err != nil {
 		return request{}, err
 	}
 	postback, dropped := postback(&m)
 	var files httpapi.Files
+	var array [8]adapter.Field
 	o := adapter.NewObject(1024 + (len(m.Text)+len(m.HTML)+len(x.AMP))*9/8)
 	o.Object("Recipients", func() {
 		addresses(&o, "To", m.To)
@@ -107,12 +107,12 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 		o.Text("EnvelopeFrom", x.EnvelopeFrom)
 		o.Text("Subject", m.Subject)
 		bodies(&o, &m, x)
-		headers(&o, &m)
+		members(&o, "Headers", adapter.Fields(array[:0], &m))
 		o.String("Postback", postback)
 		if m.Template.ID != "" {
 			o.String("TemplateName", cmp.Or(p.templates[m.Template.ID], m.Template.ID))
 		}
-		o.Map("Merge", data)
+		members(&o, "Merge", data)
 		if x.UTM != (UTM{}) {
 			o.Object("Utm", func() {
 				o.Text("Source", x.UTM.Source)
@@ -207,14 +207,12 @@ func bodies(o *adapter.Object, m *mailer.Message, x Extra) {
 	})
 }
 
-// headers writes the header fields.
-func headers(o *adapter.Object, m *mailer.Message) {
-	var array [8]adapter.Field
-	fields := adapter.Fields(array[:0], m)
+// members writes an object of texts, unless it has none.
+func members(o *adapter.Object, key string, fields []adapter.Field) {
 	if len(fields) == 0 {
 		return
 	}
-	o.Object("Headers", func() {
+	o.Object(key, func() {
 		for _, f := range fields {
 			o.String(f.Name, f.Value)
 		}
@@ -226,39 +224,6 @@ func flag(o *adapter.Object, key string, s mailer.Switch) {
 		o.Bool(key, s == mailer.On)
 	}
 }
-
-// merge returns what fills the template of m, as text.
-func merge(m *mailer.Message) (data map[string]string, err error) {
-	if len(m.Template.Data) == 0 {
-		return nil, nil
-	}
-	data = make(map[string]string, len(m.Template.Data))
-	for _, key := range adapter.Keys(m.Template.Data) {
-		where := adapter.Key("Template.Data", key)
-		text, err := jsonenc.AppendValue(nil, m.Template.Data[key])
-		if err != nil {
-			return nil, adapter.Invalid("Template.Data", err)
-		}
-		if s, ok := m.Template.Data[key].(string); !utf8.ValidString(key) || ok && !utf8.ValidString(s) {
-			return nil, adapter.Invalid(where, errors.New("has malformed UTF-8"))
-		}
-		value := string(text)
-		switch text[0] {
-		case '"':
-			value = adapter.Text(text)
-		case '{', '[', 'n':
-			return nil, adapter.Unsupported(provider, where, "Elastic Email takes strings, numbers and booleans")
-		}
-		if key == "" || strings.ContainsFunc(key, notInField) {
-			return nil, adapter.Unsupported(provider, where, "not the name of a merge field at Elastic Email")
-		}
-		data[key] = value
-	}
-	return data, nil
-}
-
-// notInField says whether a merge field's name cannot have r: it stands between braces.
-func notInField(r rune) bool { return r == '{' || r == '}' || unicode.IsControl(r) }
 
 // postback returns the text that comes back in events, and names what it has no room
 // for. It is the message's ID or, with metadata, a line of JSON in ASCII.

@@ -82,10 +82,9 @@ func (p *Provider) receipt(r *request, a *answer, resp *httpapi.Response) (maile
 
 // named returns the recipients of m whose addresses stand in a text.
 func named(m *mailer.Message, text string) (addresses []string) {
-	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n<>()[],;:\"", r) })
 	for _, list := range [...][]mailer.Address{m.To, m.Cc, m.Bcc} {
 		for _, to := range list {
-			if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(strings.Trim(w, ".'"), to.Address) }) {
+			if adapter.Names(text, to.Address) {
 				addresses = append(addresses, to.Address)
 			}
 		}

@@ -155,7 +155,7 @@ func (p *Provider) rejections(r *request, a *answer, resp *httpapi.Response) (rs
 		before := len(rs)
 		found := false
 		for _, to := range all {
-			if names(reason, to.Address) {
+			if adapter.Names(reason, to.Address) {
 				add(to.Address, reason)
 				found = true
 			}
@@ -171,12 +171,6 @@ func (p *Provider) rejections(r *request, a *answer, resp *httpapi.Response) (rs
 	return rs, named == len(all)
 }
 
-// names says whether a text has the address in it.
-func names(text, address string) bool {
-	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n<>()[],;:\"", r) })
-	return slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(strings.Trim(w, ".'"), address) })
-}
-
 // refusalOf makes the error of an answer that is not a yes to r. It names the
 // recipients that a reason about recipients has in it.
 func (p *Provider) refusalOf(r *request, a *answer, resp *httpapi.Response) *mailer.Error {
@@ -187,7 +181,7 @@ func (p *Provider) refusalOf(r *request, a *answer, resp *httpapi.Response) *mai
 	for _, list := range [...][]mailer.Address{r.message.To, r.message.Cc, r.message.Bcc} {
 		for _, to := range list {
 			if slices.ContainsFunc(append(slices.Clip(a.reasons), a.words), func(reason string) bool {
-				return a.kind(reason) == e.Kind && names(reason, to.Address)
+				return a.kind(reason) == e.Kind && adapter.Names(reason, to.Address)
 			}) {
 				e.Recipients = append(e.Recipients, to.Address)
 			}
@@ -313,7 +307,7 @@ func (a *answer) kind(text string) mailer.Kind {
 		return kind
 	}
 	for _, list := range [...][]mailer.Address{a.message.To, a.message.Cc, a.message.Bcc} {
-		if slices.ContainsFunc(list, func(to mailer.Address) bool { return names(text, to.Address) }) {
+		if slices.ContainsFunc(list, func(to mailer.Address) bool { return adapter.Names(text, to.Address) }) {
 			return mailer.KindRecipient
 		}
 	}

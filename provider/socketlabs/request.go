@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/seed355143d4/mailer"
@@ -142,35 +141,20 @@ func merge(m *mailer.Message) (fields []field, err error) {
 		return nil, adapter.Unsupported(provider, "Bcc", "SocketLabs fills a template for recipients in To only")
 	}
 	names := map[string]bool{strings.ToLower(addressField): true, strings.ToLower(nameField): true}
-	for _, key := range adapter.Keys(m.Template.Data) {
-		where := adapter.Key("Template.Data", key)
-		text, err := jsonenc.AppendValue(nil, m.Template.Data[key])
-		if err != nil {
-			return nil, adapter.Invalid("Template.Data", err)
-		}
-		if s, ok := m.Template.Data[key].(string); !utf8.ValidString(key) || ok && !utf8.ValidString(s) {
-			return nil, adapter.Invalid(where, errors.New("has malformed UTF-8"))
-		}
-		value := string(text)
-		switch text[0] {
-		case '"':
-			value = adapter.Text(text)
-		case '{', '[', 'n':
-			return nil, adapter.Unsupported(provider, where, "SocketLabs takes strings, numbers and booleans")
-		}
-		// Whether the case of a name matters is not documented.
-		name := strings.ToLower(key)
-		if key == "" || strings.ContainsFunc(key, notInField) || names[name] {
-			return nil, adapter.Unsupported(provider, where, "not the name of a field of its own at SocketLabs")
+	data, err := adapter.Flat(provider, m.Template.Data, "%")
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range data {
+		name := strings.ToLower(f.Name) // whether the case matters is not documented
+		if names[name] {
+			return nil, adapter.Unsupported(provider, adapter.Key("Template.Data", f.Name), "not the name of a field of its own at SocketLabs")
 		}
 		names[name] = true
-		fields = append(fields, field{key, value})
+		fields = append(fields, field{f.Name, f.Value})
 	}
 	return fields, literal(m, fields)
 }
-
-// notInField says whether a field's name cannot have r.
-func notInField(r rune) bool { return r == '%' || unicode.IsControl(r) }
 
 // literal refuses text in which merging could find a field that nobody meant.
 func literal(m *mailer.Message, fields []field) (err error) {
