@@ -163,7 +163,8 @@ func TestRelays(t *testing.T) {
 		id     string // in the receipt
 		header string
 	}{
-		{"Postmark", smtp.Postmark("token"), "smtp.postmarkapp.com:587", "token", "token", "250 2.0.0 Ok: queued as 4XyZ", "", "X-PM-Metadata-mailer_id: 01HZX5J3A7"},
+		{"Postmark", smtp.Postmark("token"), "smtp.postmarkapp.com:587", "token", "token", "250 2.0.0 Ok: queued as 4XyZ", "", "X-PM-KeepID: true"},
+		{"Postmark, in events", smtp.Postmark("token"), "smtp.postmarkapp.com:587", "token", "token", "250 OK", "", "X-PM-Metadata-mailer_id: 01HZX5J3A7"},
 		{"Postmark, broadcast", smtp.PostmarkBroadcast("token"), "smtp-broadcasts.postmarkapp.com:587", "token", "token", "250 OK", "", "X-PM-Metadata-mailer_id: 01HZX5J3A7"},
 		{"SES", smtp.SES("eu-west-1", "AKIAEXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), "email-smtp.eu-west-1.amazonaws.com:587", "AKIAEXAMPLE", "BMW5RDrXmmVs0lV7GpI4oLkHXpZ4stDsk6q91z1g38Pk", "250 Ok 0100018f3c1a2b4d-5e6f-000000", "0100018f3c1a2b4d-5e6f-000000", "X-SES-MESSAGE-TAGS: mailer_id=01HZX5J3A7"},
 		{"SES with an answer that holds no id", smtp.SES("eu-west-1", "AKIAEXAMPLE", "secret"), "email-smtp.eu-west-1.amazonaws.com:587", "AKIAEXAMPLE", "", "250 Ok", "", "X-SES-MESSAGE-TAGS: mailer_id=01HZX5J3A7"},
@@ -238,5 +239,7 @@ func TestRelays(t *testing.T) {
 		header := smtp.CarriedHeader(p, m)
 		require.Empty(t, header)
 		require.NotEmpty(t, smtp.CarriedHeader(p, message("ada@example.com")))
+		m.Headers = map[string]string{"x-pm-keepid": "false"}
+		require.Len(t, smtp.CarriedHeader(newProvider(t, smtp.Postmark("token")), m), 1, "the other line still goes")
 	})
 }

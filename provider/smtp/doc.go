@@ -24,9 +24,9 @@
 //
 // Receipt.MessageID is the relay's id where its answer is documented to hold it (SES,
 // SendGrid), and else the message's ID. The Message-ID header is the message's ID at
-// the domain of From; Postmark and SES put their own in its place. Each known relay,
-// SMTP2GO excepted, also gets the ID in the header line that brings it back in its
-// webhook events.
+// the domain of From; SES puts its own in its place. Each known relay, SMTP2GO
+// excepted, also gets the ID in the header line that brings it back in its webhook
+// events.
 //
 // # Limits
 //

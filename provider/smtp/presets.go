@@ -94,8 +94,9 @@ func SMTP2GO(username, password string) Config {
 type relay struct {
 	// answer is what stands before the message id in the answer to the mail.
 	answer string
-	// id is the header line that brings the message's ID back in events.
-	id func(id string) mime.Field
+	// header are the header lines that bring the message's ID back in events, "{id}"
+	// in its place, and that keep the Message-ID.
+	header []mime.Field
 }
 
 // relays are found by host, so that a Config from a URL has them too.
@@ -103,24 +104,16 @@ var relays = []struct {
 	prefix, suffix string
 	relay
 }{
-	{"smtp", ".postmarkapp.com", relay{id: func(id string) mime.Field {
-		return mime.Field{Name: "X-PM-Metadata-mailer_id", Value: id}
+	{"smtp", ".postmarkapp.com", relay{header: []mime.Field{
+		{Name: "X-PM-Metadata-mailer_id", Value: "{id}"}, {Name: "X-PM-KeepID", Value: "true"},
 	}}},
-	{"email-smtp", ".amazonaws.com", relay{answer: "Ok ", id: func(id string) mime.Field {
-		return mime.Field{Name: "X-SES-MESSAGE-TAGS", Value: "mailer_id=" + id}
+	{"email-smtp", ".amazonaws.com", relay{answer: "Ok ", header: []mime.Field{{Name: "X-SES-MESSAGE-TAGS", Value: "mailer_id={id}"}}}},
+	{"smtp", ".sendgrid.net", relay{answer: "Ok: queued as ", header: []mime.Field{
+		{Name: "X-SMTPAPI", Value: `{"unique_args":{"mailer_id":"{id}"}}`},
 	}}},
-	{"smtp", ".sendgrid.net", relay{answer: "Ok: queued as ", id: func(id string) mime.Field {
-		return mime.Field{Name: "X-SMTPAPI", Value: `{"unique_args":{"mailer_id":"` + id + `"}}`}
-	}}},
-	{"smtp", ".socketlabs.com", relay{id: func(id string) mime.Field {
-		return mime.Field{Name: "X-xsMessageId", Value: id}
-	}}},
-	{"in", ".mailjet.com", relay{id: func(id string) mime.Field {
-		return mime.Field{Name: "X-MJ-CustomID", Value: id}
-	}}},
-	{"smtp", ".elasticemail.com", relay{id: func(id string) mime.Field {
-		return mime.Field{Name: "X-ElasticEmail-Postback", Value: id}
-	}}},
+	{"smtp", ".socketlabs.com", relay{header: []mime.Field{{Name: "X-xsMessageId", Value: "{id}"}}}},
+	{"in", ".mailjet.com", relay{header: []mime.Field{{Name: "X-MJ-CustomID", Value: "{id}"}}}},
+	{"smtp", ".elasticemail.com", relay{header: []mime.Field{{Name: "X-ElasticEmail-Postback", Value: "{id}"}}}},
 }
 
 func relayOf(host string) relay {
@@ -145,13 +138,12 @@ func (r relay) messageID(text string) string {
 	return id
 }
 
-// carry returns the header lines that bring the message's ID to the relay, and the
-// reporting fields that SMTP has no words for. A header line that the message has
-// itself is left to it.
+// carry returns the header lines for the relay, and the reporting fields that SMTP
+// has no words for. A header line that the message has itself is left to it.
 func (r relay) carry(m *mailer.Message) (header []mime.Field, dropped []string) {
-	if r.id != nil {
-		if f := r.id(m.ID); !hasHeader(m, f.Name) {
-			header = append(header, f)
+	for _, f := range r.header {
+		if !hasHeader(m, f.Name) {
+			header = append(header, mime.Field{Name: f.Name, Value: strings.Replace(f.Value, "{id}", m.ID, 1)})
 		}
 	}
 	for i := range m.Tags {
