@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
 // batch makes n messages.
@@ -30,7 +31,7 @@ func batch(n int) []mailer.Message {
 
 // echo is a service whose ids are those of the messages.
 func echo(t *testing.T, before func(id string) (status int, text string)) *Provider {
-	p, err := New(Config{APIKey: key, HTTPClient: answers(func(_ *http.Request, body []byte) (int, string) {
+	p, err := New(Config{APIKey: key, HTTPClient: providertest.Client(func(_ *http.Request, body []byte) (int, string) {
 		id := decode(t, body).Content.Postback
 		if status, text := before(id); status != 0 {
 			return status, text
@@ -109,7 +110,7 @@ func TestBatchEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
-		client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		client := &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 			select {
 			case <-time.After(time.Second):
 				return nil, errors.New("reset")

@@ -358,7 +358,7 @@ func TestBaseURLMayEndAsElasticEmailWritesIt(t *testing.T) {
 		p, service := capture(t, Config{APIKey: key, BaseURL: base})
 		_, err := p.Send(t.Context(), registration)
 		require.NoError(t, err)
-		require.Equal(t, "https://api.elasticemail.com/v4/emails/transactional", service.url, base)
+		require.Equal(t, "https://api.elasticemail.com/v4/emails/transactional", service.URL, base)
 	}
 }
 
@@ -379,9 +379,9 @@ func TestNewKeepsNothingThatCanChange(t *testing.T) {
 	}
 	_, err := p.Send(t.Context(), m)
 	require.NoError(t, err)
-	require.Equal(t, "Welcome 1", decode(t, service.body).Content.TemplateName)
+	require.Equal(t, "Welcome 1", decode(t, service.Body).Content.TemplateName)
 	m.Template.ID = "Another"
 	_, err = p.Send(t.Context(), m)
 	require.NoError(t, err)
-	require.Equal(t, "Another", decode(t, service.body).Content.TemplateName)
+	require.Equal(t, "Another", decode(t, service.Body).Content.TemplateName)
 }

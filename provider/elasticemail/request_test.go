@@ -1,16 +1,11 @@
 package elasticemail
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
-	"net/http"
-	"net/mail"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -18,45 +13,19 @@ import (
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/adapter"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
-// roundTrip plays the service without a network.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// answers is an HTTP client whose service answers like that.
-func answers(answer func(r *http.Request, body []byte) (status int, text string)) *http.Client {
-	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		var body []byte
-		if r.Body != nil {
-			var err error
-			if body, err = io.ReadAll(r.Body); err != nil {
-				return nil, err
-			}
-		}
-		status, text := answer(r, body)
-		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text))}, nil
-	})}
-}
-
-// sent is what reached the service.
-type sent struct {
-	url    string
-	header http.Header
-	body   []byte
-}
+// registration is the mail that most applications send most.
+var registration = providertest.Registration()
 
 // capture returns a Provider whose messages are all taken, and where they go.
-func capture(t require.TestingT, c Config) (*Provider, *sent) {
-	s := new(sent)
-	c.HTTPClient = answers(func(r *http.Request, body []byte) (int, string) {
-		s.url, s.header, s.body = r.URL.String(), r.Header, body
-		return 200, yes200
-	})
+func capture(t require.TestingT, c Config) (*Provider, *providertest.Call) {
+	client, service := providertest.Capture(providertest.JSON(200, yes200))
+	c.HTTPClient = client
 	p, err := New(c)
 	require.NoError(t, err)
-	return p, s
+	return p, service
 }
 
 // wire is a request as Elastic Email documents it, with nothing else in it.
@@ -82,22 +51,8 @@ type wire struct {
 }
 
 func decode(t require.TestingT, body []byte) (w wire) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&w))
-	_, err := d.Token()
-	require.ErrorIs(t, err, io.EOF)
+	providertest.Decode(t, body, &w)
 	return w
-}
-
-// requireMailboxes requires that a reader of RFC 5322 finds these addresses.
-func requireMailboxes(t require.TestingT, want []mailer.Address, got []string) {
-	require.Len(t, got, len(want))
-	for i, text := range got {
-		a, err := mail.ParseAddress(text)
-		require.NoError(t, err, text)
-		require.Equal(t, want[i], *a)
-	}
 }
 
 // requireSays requires that Elastic Email would understand just the message.
@@ -106,12 +61,12 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 	m, err := envelope.Prepare(m, false)
 	require.NoError(t, err)
 
-	requireMailboxes(t, []mailer.Address{m.From}, []string{w.Content.From})
-	requireMailboxes(t, m.To, w.Recipients.To)
-	requireMailboxes(t, m.Cc, w.Recipients.CC)
-	requireMailboxes(t, m.Bcc, w.Recipients.BCC)
+	providertest.RequireMailboxes(t, []mailer.Address{m.From}, []string{w.Content.From})
+	providertest.RequireMailboxes(t, m.To, w.Recipients.To)
+	providertest.RequireMailboxes(t, m.Cc, w.Recipients.CC)
+	providertest.RequireMailboxes(t, m.Bcc, w.Recipients.BCC)
 	if len(m.ReplyTo) > 0 {
-		requireMailboxes(t, m.ReplyTo, []string{w.Content.ReplyTo})
+		providertest.RequireMailboxes(t, m.ReplyTo, []string{w.Content.ReplyTo})
 	} else {
 		require.Empty(t, w.Content.ReplyTo)
 	}
@@ -135,21 +90,7 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 		require.Equal(t, v, w.Content.Merge[k])
 	}
 
-	headers := map[string]string{}
-	for name, value := range m.Headers {
-		headers[name] = value
-	}
-	var list []string
-	if m.Unsubscribe.URL != "" {
-		list = append(list, "<"+m.Unsubscribe.URL+">")
-		headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-	}
-	if m.Unsubscribe.Mailto != "" {
-		list = append(list, "<mailto:"+m.Unsubscribe.Mailto+">")
-	}
-	if list != nil {
-		headers["List-Unsubscribe"] = strings.Join(list, ", ")
-	}
+	headers := providertest.HeadersOf(m)
 	require.Equal(t, len(headers), len(w.Content.Headers))
 	for name, value := range headers {
 		require.Equal(t, value, w.Content.Headers[name])
@@ -211,112 +152,52 @@ func requireSwitch(t require.TestingT, want mailer.Switch, got *bool) {
 	require.Equal(t, want == mailer.On, *got)
 }
 
-// text draws a line of text in many scripts.
-func text(min, max int) *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. '%é{}`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
-}
-
-func mailboxOf(t *rapid.T) mailer.Address {
-	return mailer.Address{
-		Name:    strings.TrimSpace(text(0, 20).Draw(t, "name")),
-		Address: rapid.StringMatching(`[a-z0-9!#$%&'*+/=?^_{|}~]{1,8}(\.[a-z]{1,3})?@[a-z]{1,8}\.(example|xn--bcher-kva\.example)`).Draw(t, "address"),
+// requests are read back by requireSays.
+func requests(t require.TestingT) providertest.Requests {
+	p, service := capture(t, Config{APIKey: key})
+	return providertest.Requests{
+		Provider: p, Service: service, Draw: draw, Template: "welcome",
+		Says: func(t require.TestingT, m mailer.Message, r mailer.Receipt, c *providertest.Call) {
+			require.Equal(t, "https://api.elasticemail.com/v4/emails/transactional", c.URL)
+			require.Equal(t, []string{key}, c.Header["X-Elasticemail-Apikey"])
+			requireSays(t, m, r, decode(t, c.Body))
+		},
+		Hostile: func(m *mailer.Message) {
+			m.ReplyTo = m.ReplyTo[:1]
+			m.Attachments[0].ContentID = ""
+		},
 	}
 }
 
-// draw draws a message that is carried.
+// draw draws a message that Elastic Email takes if it is valid: with a text or a
+// template, one Reply-To at most, and files that have an ending and no ContentID.
 func draw(t *rapid.T) mailer.Message {
-	addresses := func(min, max int, name string) []mailer.Address {
-		return rapid.SliceOfN(rapid.Custom(mailboxOf), min, max).Draw(t, name)
+	m := providertest.Draw(t)
+	m.ReplyTo = m.ReplyTo[:min(1, len(m.ReplyTo))]
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		a.Name, a.ContentID = rapid.StringMatching(`[a-zA-Z0-9 é"._-]{1,20}\.[a-z]{1,4}`).Draw(t, "file"), ""
 	}
-	m := mailer.Message{
-		ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
-		From:    mailboxOf(t),
-		To:      addresses(1, 5, "to"),
-		Cc:      addresses(0, 3, "cc"),
-		Bcc:     addresses(0, 3, "bcc"),
-		ReplyTo: addresses(0, 1, "reply-to"),
-		Subject: text(0, 60).Draw(t, "subject"),
-		Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
-			return mailer.Attachment{
-				Name:        rapid.StringMatching(`[a-zA-Z0-9 é"._-]{1,20}\.[a-z]{1,4}`).Draw(t, "file"),
-				ContentType: rapid.SampledFrom([]string{"", "text/plain", "application/pdf", `text/plain; charset="utf-8"`}).Draw(t, "type"),
-				Content:     rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "content"),
-			}
-		}), 0, 3).Draw(t, "attachments"),
-		Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-DF-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
-		Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
-		Tags:        rapid.SliceOfN(text(1, 40), 0, 3).Draw(t, "tags"),
-		Metadata:    rapid.MapOfN(text(1, 22), text(0, 90), 0, 4).Draw(t, "metadata"),
-		Track:       mailer.Tracking{Opens: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "opens")), Clicks: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "clicks"))},
-	}
-	x := Extra{PoolName: text(0, 10).Draw(t, "pool"), EnvelopeFrom: rapid.SampledFrom([]string{"", "bounces@example.com"}).Draw(t, "envelope")}
+	x := Extra{PoolName: providertest.Line(0, 10).Draw(t, "pool"), EnvelopeFrom: rapid.SampledFrom([]string{"", "bounces@example.com"}).Draw(t, "envelope")}
 	for _, s := range []*string{&x.UTM.Source, &x.UTM.Medium, &x.UTM.Campaign, &x.UTM.Content} {
-		*s = text(0, 10).Draw(t, "utm")
+		*s = providertest.Line(0, 10).Draw(t, "utm")
 	}
 	if rapid.Bool().Draw(t, "template") {
-		m.Template.ID = "welcome"
-		m.Template.Data = map[string]any{}
-		for name, value := range rapid.MapOfN(rapid.StringMatching(`[a-z_]{1,5}`), text(0, 9), 0, 5).Draw(t, "data") {
+		m.Text, m.HTML = "", ""
+		m.Template = mailer.Template{ID: "welcome", Data: map[string]any{}}
+		for name, value := range rapid.MapOfN(rapid.StringMatching(`[a-z_]{1,5}`), providertest.Line(0, 9), 0, 5).Draw(t, "data") {
 			m.Template.Data[name] = value
 		}
 	} else {
-		m.Text, m.HTML, x.AMP = rapid.String().Draw(t, "text"), rapid.String().Draw(t, "html"), text(0, 20).Draw(t, "amp")
+		x.AMP = providertest.Line(0, 20).Draw(t, "amp")
 	}
 	m.Extras = []mailer.Extra{x}
-	if m.Validate() != nil {
-		t.Skip("not valid")
-	}
 	return m
 }
 
-func TestRequestGivesTheMessageBack(t *testing.T) {
-	p, service := capture(t, Config{APIKey: key})
-	rapid.Check(t, func(t *rapid.T) {
-		m := draw(t)
-		r, err := p.Send(t.Context(), m)
-		require.NoError(t, err)
-		require.Equal(t, "https://api.elasticemail.com/v4/emails/transactional", service.url)
-		require.Equal(t, []string{key}, service.header["X-Elasticemail-Apikey"])
-		requireSays(t, m, r, decode(t, service.body))
-	})
-}
+func TestRequestGivesTheMessageBack(t *testing.T) { requests(t).Check(t) }
 
-func FuzzRequest(f *testing.F) {
-	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "", []byte("x"))
-	f.Add("Ada", "ada@example.com", "Hello", "", "", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "", []byte("x"))
-	f.Add(`Eve" <eve@evil.example>, "x`, `"toni> ORCPT=eve"@example.com`, "a\r\nBcc: eve@evil.example", "\x00", "\u2028", "X-A: b\r\nBcc", "eve@evil.example",
-		"tag\x7f", "mailer_id", "\xff", "a\".txt", "text/plain; name=\"x", "a>\r\n", []byte(`","BCC":["eve@evil.example"],"a":"`))
-	f.Add("Eve, eve@evil.example", "a@b\u00fccher.example", "", "", "", "x-ElasticEmail-Postback", "\t", "\U0001f680", "K", "k", "..", "", "", []byte{})
-	f.Fuzz(func(t *testing.T, name, address, subject, text, html, header, value, tag, key, entry, file, typ, cid string, content []byte) {
-		m := mailer.Message{
-			From:        mailer.Address{Name: name, Address: "shop@example.com"},
-			To:          []mailer.Address{{Name: name, Address: address}, {Name: subject, Address: "ada@example.com"}},
-			ReplyTo:     []mailer.Address{{Name: value, Address: address}},
-			Subject:     subject,
-			Text:        text,
-			HTML:        html,
-			Headers:     map[string]string{header: value},
-			Tags:        []string{tag},
-			Metadata:    map[string]string{key: entry, "plan": value},
-			Attachments: []mailer.Attachment{{Name: file, ContentType: typ, ContentID: cid, Content: content}},
-		}
-		if text == "" && html == "" {
-			m.Template = mailer.Template{ID: "welcome", Data: map[string]any{key: entry}}
-		}
-		p, service := capture(t, Config{APIKey: "key-for-fuzzing"})
-		r, err := p.Send(t.Context(), m)
-		if m.Validate() != nil {
-			require.ErrorIs(t, err, mailer.KindInvalid)
-		}
-		if err != nil {
-			require.True(t, mailer.NotSent(err))
-			require.Nil(t, service.body, "there was traffic")
-			require.Equal(t, err.Error(), p.Check(m).Error())
-			return
-		}
-		requireSays(t, m, r, decode(t, service.body))
-	})
-}
+func FuzzRequest(f *testing.F) { requests(f).Fuzz(f) }
 
 func TestSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it is midnight, 2000-01-01
@@ -340,7 +221,7 @@ func TestSchedule(t *testing.T) {
 			_, err := p.Send(t.Context(), m)
 			require.NoError(t, err, name)
 			got := 0
-			if offset := decode(t, service.body).Options.TimeOffset; offset != nil {
+			if offset := decode(t, service.Body).Options.TimeOffset; offset != nil {
 				got = *offset
 			}
 			require.Equal(t, c.want, got, name)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 	"github.com/seed355143d4/mailer/suppression"
 )
 
@@ -24,7 +25,7 @@ type shelf struct {
 }
 
 func (s *shelf) provider() *Provider {
-	p, err := New(Config{APIKey: key, HTTPClient: answers(func(r *http.Request, body []byte) (int, string) {
+	p, err := New(Config{APIKey: key, HTTPClient: providertest.Client(func(r *http.Request, body []byte) (int, string) {
 		s.calls = append(s.calls, r.Method+" "+r.URL.RequestURI())
 		require.Equal(s.t, key, r.Header.Get("X-ElasticEmail-ApiKey"))
 		list, ok := strings.CutPrefix(r.URL.Path, "/v4/suppressions/")

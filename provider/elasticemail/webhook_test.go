@@ -108,7 +108,7 @@ func TestWebhookConformance(t *testing.T) {
 			p, service := capture(t, Config{APIKey: key})
 			receipt, err := p.Send(t.Context(), m)
 			require.NoError(t, err)
-			said := decode(t, service.body)
+			said := decode(t, service.Body)
 			return receipt, to(encode(map[string]string{
 				"status": "Sent", "transaction": "3f2b6c1e-0000-4000-8000-aaaaaaaaaaaa", "messageid": "AbCdEfGhIjKlMnOpQrSt",
 				"to": m.To[0].Address, "date": "3/4/2026 10:11:13 AM", "channel": said.Options.ChannelName, "postback": said.Content.Postback,

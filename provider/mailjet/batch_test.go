@@ -35,7 +35,7 @@ type bulkService struct {
 
 func (s *bulkService) provider(t require.TestingT) *Provider {
 	c := keys
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		s.mu.Lock()
 		s.running++
@@ -175,10 +175,10 @@ func TestBatchGivesTheMessagesBack(t *testing.T) {
 		s := &bulkService{}
 		p := s.provider(t)
 		n := rapid.IntRange(1, 5).Draw(t, "messages")
-		first := drawMessage(t)
+		first := draw(t)
 		ms := []mailer.Message{first}
 		for range n - 1 {
-			m := drawMessage(t)
+			m := draw(t)
 			if rapid.Bool().Draw(t, "same text") {
 				m.Text = first.Text
 			}
@@ -474,7 +474,7 @@ func TestBatchWithALostAnswer(t *testing.T) {
 
 func TestAnAnswerThatBreaksOffIsNone(t *testing.T) {
 	c := keys
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		whole := strings.NewReader(`{"Messages":[{"Status":"success","CustomID":"m0"}]}`)
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(io.MultiReader(whole, broken{}))}, nil
 	})}

@@ -37,7 +37,7 @@ func TestVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got *http.Request
 			cfg := keys
-			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			cfg.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 				got = r
 				return &http.Response{StatusCode: c.answer.Status, Body: io.NopCloser(strings.NewReader(c.answer.Body))}, nil
 			})}
@@ -60,7 +60,7 @@ func TestVerify(t *testing.T) {
 	}
 	t.Run("the service cannot be reached", func(t *testing.T) {
 		c := keys
-		c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })}
+		c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })}
 		p, err := New(c)
 		require.NoError(t, err)
 		err = p.Verify(t.Context())
@@ -70,7 +70,7 @@ func TestVerify(t *testing.T) {
 	})
 	t.Run("the answer breaks off", func(t *testing.T) {
 		c := keys
-		c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Body: io.NopCloser(io.MultiReader(strings.NewReader(senders), broken{}))}, nil
 		})}
 		p, err := New(c)
@@ -82,7 +82,7 @@ func TestVerify(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, p.Verify(ctx), mailer.KindCanceled)
-		require.Empty(t, service.url, "there was traffic")
+		require.Empty(t, service.URL, "there was traffic")
 	})
 }
 

@@ -3,12 +3,10 @@ package mailjet
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/mailjet/mailjet-apiv3-go/v4"
 	"github.com/stretchr/testify/require"
@@ -16,32 +14,16 @@ import (
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
-// roundTrip plays the service without a network.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// sent is what reached the service.
-type sent struct {
-	url            string
-	user, password string
-	body           []byte
-}
-
 // capture returns a Provider whose messages are all taken, and where they go.
-func capture(t require.TestingT, c Config) (*Provider, *sent) {
-	s := new(sent)
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		body, err := io.ReadAll(r.Body)
-		s.url, s.body = r.URL.String(), body
-		s.user, s.password, _ = r.BasicAuth()
-		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"Messages":[{"Status":"success"}]}`))}, err
-	})}
+func capture(t require.TestingT, c Config) (*Provider, *providertest.Call) {
+	client, service := providertest.Capture(providertest.JSON(200, `{"Messages":[{"Status":"success"}]}`))
+	c.HTTPClient = client
 	p, err := New(c)
 	require.NoError(t, err)
-	return p, s
+	return p, service
 }
 
 // wireBox is an address on the wire.
@@ -77,11 +59,7 @@ type wire struct {
 }
 
 func decode(t require.TestingT, body []byte) (w wire) {
-	d := json.NewDecoder(strings.NewReader(string(body)))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&w))
-	_, err := d.Token()
-	require.ErrorIs(t, err, io.EOF)
+	providertest.Decode(t, body, &w)
 	return w
 }
 
@@ -117,21 +95,7 @@ func requireMessage(t require.TestingT, m mailer.Message, r mailer.Receipt, w wi
 	}
 	require.Equal(t, []string{m.Subject, m.Text, m.HTML, m.ID}, []string{w.Subject, w.TextPart, w.HTMLPart, w.CustomID})
 
-	want := map[string]string{}
-	for name, value := range m.Headers {
-		want[name] = value
-	}
-	var list []string
-	if m.Unsubscribe.URL != "" {
-		list = append(list, "<"+m.Unsubscribe.URL+">")
-		want["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-	}
-	if m.Unsubscribe.Mailto != "" {
-		list = append(list, "<mailto:"+m.Unsubscribe.Mailto+">")
-	}
-	if list != nil {
-		want["List-Unsubscribe"] = strings.Join(list, ", ")
-	}
+	want := providertest.HeadersOf(m)
 	require.Len(t, w.Headers, len(want))
 	for name, value := range want {
 		require.Equal(t, value, w.Headers[name])
@@ -184,101 +148,43 @@ func requireMessage(t require.TestingT, m mailer.Message, r mailer.Receipt, w wi
 	}
 }
 
-// text draws a line of text in many scripts.
-func text(min, max int) *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. 'é`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
-}
-
-func address(t *rapid.T) mailer.Address {
-	return mailer.Address{
-		Name:    strings.TrimSpace(text(0, 20).Draw(t, "name")),
-		Address: rapid.StringMatching(`[a-zé山0-9!#$%&'*+/=?^_{|}~]{1,8}(\.[a-z]{1,3})?@[a-z]{1,8}\.(example|xn--bcher-kva\.example)`).Draw(t, "address"),
-	}
-}
-
-func drawMessage(t *rapid.T) mailer.Message {
-	addresses := func(min, max int, name string) []mailer.Address {
-		return rapid.SliceOfN(rapid.Custom(address), min, max).Draw(t, name)
-	}
-	return mailer.Message{
-		ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
-		From:    address(t),
-		To:      addresses(1, 5, "to"),
-		Cc:      addresses(0, 3, "cc"),
-		Bcc:     addresses(0, 3, "bcc"),
-		ReplyTo: addresses(0, 1, "reply-to"),
-		Subject: text(0, 60).Draw(t, "subject"),
-		Text:    rapid.String().Draw(t, "text"),
-		HTML:    rapid.String().Draw(t, "html"),
-		Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
-			return mailer.Attachment{
-				Name:        text(1, 20).Draw(t, "file"),
-				ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
-				ContentID:   rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "cid"),
-				Content:     rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "content"),
-			}
-		}), 0, 3).Draw(t, "attachments"),
-		Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
-		Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
-		Tags:        rapid.SliceOfN(rapid.OneOf(text(1, 10), rapid.StringMatching(`[A-Za-z0-9 _-]{1,255}`)), 0, 3).Draw(t, "tags"),
-		Metadata:    rapid.MapOfN(text(1, 22), text(0, 90), 0, 12).Draw(t, "metadata"),
-		Track: mailer.Tracking{
-			Opens:  mailer.Switch(rapid.IntRange(0, 2).Draw(t, "opens")),
-			Clicks: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "clicks")),
-		},
-	}
-}
-
-func TestRequestGivesTheMessageBack(t *testing.T) {
+// requests are read back by requireSays.
+func requests(t require.TestingT) providertest.Requests {
 	p, service := capture(t, keys)
-	rapid.Check(t, func(t *rapid.T) {
-		m := drawMessage(t)
-		if m.Validate() != nil {
-			t.Skip("not valid")
-		}
-		require.NoError(t, p.Check(m))
-		r, err := p.Send(t.Context(), m)
-		require.NoError(t, err)
-		requireSays(t, m, r, service.body)
-	})
+	return providertest.Requests{
+		Provider: p, Service: service, Draw: draw,
+		Says: func(t require.TestingT, m mailer.Message, r mailer.Receipt, c *providertest.Call) {
+			requireSays(t, m, r, c.Body)
+		},
+		Hostile: func(m *mailer.Message) { m.ReplyTo = m.ReplyTo[:1] },
+	}
 }
 
-func FuzzRequest(f *testing.F) {
-	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "cid", []byte("x"))
-	f.Add(`Eve" <eve@evil.example>, "x`, `"toni> ORCPT=eve"@example.com`, "a\r\nBcc: eve@evil.example", "\x00", "\u2028", "X-A: b\r\nBcc", "eve@evil.example",
-		"tag\x7f", "mailer_id", "\xff", "a\".txt", "text/plain; name=\"x", "a>\r\n", []byte(`","Bcc":[{"Email":"eve@evil.example"}],"a":"`))
-	f.Add("\u760d\u760a", "a@b\u00fccher.example", `\`, `\u0022`, `"}`, "x-mj-vars", "\t", "\U0001f680", "K", "k", "..", "", "", []byte{})
-	f.Fuzz(func(t *testing.T, name, address, subject, text, html, header, value, tag, key, entry, file, typ, cid string, content []byte) {
-		m := mailer.Message{
-			From:        mailer.Address{Name: name, Address: "shop@example.com"},
-			To:          []mailer.Address{{Name: name, Address: address}, {Name: subject, Address: "ada@example.com"}},
-			ReplyTo:     []mailer.Address{{Name: value, Address: address}},
-			Subject:     subject,
-			Text:        text,
-			HTML:        html,
-			Headers:     map[string]string{header: value},
-			Tags:        []string{tag},
-			Metadata:    map[string]string{key: entry},
-			Attachments: []mailer.Attachment{{Name: file, ContentType: typ, ContentID: cid, Content: content}},
+// draw draws a message that Mailjet takes if it is valid: some of its local parts are
+// not ASCII, it has one Reply-To at most, and no file is empty.
+func draw(t *rapid.T) mailer.Message {
+	m := providertest.Draw(t)
+	m.ReplyTo = m.ReplyTo[:min(1, len(m.ReplyTo))]
+	for _, list := range [][]mailer.Address{m.To, m.Cc, m.Bcc, m.ReplyTo} {
+		for i := range list {
+			list[i].Address = rapid.SampledFrom([]string{"", "", "é", "山"}).Draw(t, "local part") + list[i].Address
 		}
-		p, service := capture(t, keys)
-		r, err := p.Send(t.Context(), m)
-		if m.Validate() != nil {
-			require.ErrorIs(t, err, mailer.KindInvalid)
+	}
+	for i, a := range m.Attachments {
+		if len(a.Content) == 0 {
+			m.Attachments[i].Content = []byte("x")
 		}
-		if err != nil {
-			require.True(t, mailer.NotSent(err))
-			require.Nil(t, service.body, "there was traffic")
-			require.Equal(t, err.Error(), p.Check(m).Error())
-			return
-		}
-		requireSays(t, m, r, service.body)
-	})
+	}
+	return m
 }
+
+func TestRequestGivesTheMessageBack(t *testing.T) { requests(t).Check(t) }
+
+func FuzzRequest(f *testing.F) { requests(f).Fuzz(f) }
 
 // What is written by hand has to say what encoding/json would.
 func TestEncodeIsJSON(t *testing.T) {
-	line := text(0, 20)
+	line := providertest.Line(0, 20)
 	box := rapid.Custom(func(t *rapid.T) mailjet.RecipientV31 {
 		return mailjet.RecipientV31{Email: line.Draw(t, "email"), Name: line.Draw(t, "name")}
 	})
@@ -331,7 +237,7 @@ func TestRequestDetails(t *testing.T) {
 	minimal := mailer.Message{
 		ID: "8841", From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "ada@example.com"}}, Text: "Hello",
 	}
-	send := func(t *testing.T, c Config, m mailer.Message) (mailer.Receipt, *sent) {
+	send := func(t *testing.T, c Config, m mailer.Message) (mailer.Receipt, *providertest.Call) {
 		c.APIKey, c.SecretKey = apiKey, secretKey
 		p, service := capture(t, c)
 		r, err := p.Send(t.Context(), m)
@@ -340,14 +246,16 @@ func TestRequestDetails(t *testing.T) {
 	}
 	t.Run("the address and the keys", func(t *testing.T) {
 		_, service := send(t, Config{}, minimal)
-		require.Equal(t, "https://api.mailjet.com/v3.1/send", service.url)
-		require.Equal(t, []string{apiKey, secretKey}, []string{service.user, service.password})
+		require.Equal(t, "https://api.mailjet.com/v3.1/send", service.URL)
+		user, password, _ := (&http.Request{Header: service.Header}).BasicAuth()
+		require.Equal(t, []string{apiKey, secretKey}, []string{user, password})
 		_, service = send(t, Config{BaseURL: BaseURLUS}, minimal)
-		require.Equal(t, "https://api.us.mailjet.com/v3.1/send", service.url)
+		require.Equal(t, "https://api.us.mailjet.com/v3.1/send", service.URL)
 		p, service := capture(t, Config{APIKey: apiKey, SecretKey: "???>>>~~~"})
 		_, err := p.Send(t.Context(), minimal)
 		require.NoError(t, err)
-		require.Equal(t, "???>>>~~~", service.password)
+		_, password, _ = (&http.Request{Header: service.Header}).BasicAuth()
+		require.Equal(t, "???>>>~~~", password)
 	})
 	t.Run("the whole request", func(t *testing.T) {
 		m := minimal
@@ -368,13 +276,13 @@ func TestRequestDetails(t *testing.T) {
 			`"Attachments":[{"ContentType":"application/pdf","Base64Content":"JVBERi0xLjQK","Filename":"note.pdf"}],`+
 			`"InlinedAttachments":[{"ContentType":"image/png","Base64Content":"iVBORw0KGgo=","Filename":"logo.png","ContentID":"logo"}],`+
 			`"Headers":{"X-Order":"8841"},"CustomID":"8841","EventPayload":"{\"order_id\":\"8841\",\"tenant\":\"eu-7\"}",`+
-			`"CustomCampaign":"dispatch-note","TrackOpens":"enabled","TrackClicks":"disabled"}],"AdvanceErrorHandling":true}`, string(service.body))
+			`"CustomCampaign":"dispatch-note","TrackOpens":"enabled","TrackClicks":"disabled"}],"AdvanceErrorHandling":true}`, string(service.Body))
 	})
 	t.Run("the sandbox", func(t *testing.T) {
 		m := minimal
 		m.Extras = []mailer.Extra{Extra{Sandbox: true}}
 		r, service := send(t, Config{}, m)
-		require.True(t, strings.HasSuffix(string(service.body), `],"SandboxMode":true,"AdvanceErrorHandling":true}`))
+		require.True(t, strings.HasSuffix(string(service.Body), `],"SandboxMode":true,"AdvanceErrorHandling":true}`))
 		require.Equal(t, "8841", r.MessageID)
 		require.Nil(t, r.MessageIDs)
 	})
@@ -382,13 +290,13 @@ func TestRequestDetails(t *testing.T) {
 		m := minimal
 		m.Text, m.Template = "", mailer.Template{ID: "welcome", Data: map[string]any{"a": 1}}
 		_, service := send(t, Config{Templates: map[string]string{"welcome": "512390"}}, m)
-		require.Contains(t, string(service.body), `"TemplateID":512390,"TemplateLanguage":true,"Variables":{"a":1}`)
+		require.Contains(t, string(service.Body), `"TemplateID":512390,"TemplateLanguage":true,"Variables":{"a":1}`)
 	})
 	t.Run("a template without data", func(t *testing.T) {
 		m := minimal
 		m.Text, m.Template.ID = "", "512390"
 		_, service := send(t, Config{}, m)
-		require.Contains(t, string(service.body), `"TemplateID":512390,"TemplateLanguage":true,"CustomID"`)
+		require.Contains(t, string(service.Body), `"TemplateID":512390,"TemplateLanguage":true,"CustomID"`)
 	})
 	t.Run("files up to the limit go, one byte more does not", func(t *testing.T) {
 		m := minimal
@@ -402,7 +310,7 @@ func TestRequestDetails(t *testing.T) {
 		m := minimal
 		m.Extras = []mailer.Extra{Extra{URLTags: strings.Repeat("\u00e9", MaxURLTags)}}
 		_, service := send(t, Config{}, m)
-		require.Equal(t, strings.Repeat("\u00e9", MaxURLTags), decode(t, service.body).Messages[0].URLTags)
+		require.Equal(t, strings.Repeat("\u00e9", MaxURLTags), decode(t, service.Body).Messages[0].URLTags)
 	})
 	t.Run("a tag up to the limit goes", func(t *testing.T) {
 		require.True(t, isCampaign(strings.Repeat("t", 255)))

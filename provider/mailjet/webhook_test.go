@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 	"github.com/seed355143d4/mailer/webhook"
 	"github.com/seed355143d4/mailer/webhook/webhooktest"
 )
@@ -78,7 +79,7 @@ func TestWebhookConformance(t *testing.T) {
 func reported(t *testing.T, m mailer.Message) (mailer.Receipt, *http.Request) {
 	var said wireMessage
 	c := keys
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		said = decode(t, body).Messages[0]
 		entry, _ := taken(0, said)

@@ -42,7 +42,7 @@ type batchCall struct {
 }
 
 func (s *batchService) provider(t require.TestingT) *Provider {
-	p, err := New(Config{ServerToken: token, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	p, err := New(Config{ServerToken: token, HTTPClient: &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		s.mu.Lock()
 		s.running++
 		s.most = max(s.most, s.running)

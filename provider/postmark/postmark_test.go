@@ -363,5 +363,5 @@ func TestNewKeepsNothingThatCanChange(t *testing.T) {
 		Template: mailer.Template{ID: "welcome"},
 	})
 	require.NoError(t, err)
-	require.Equal(t, "one", decode(t, service.body).TemplateAlias)
+	require.Equal(t, "one", decode(t, service.Body).TemplateAlias)
 }

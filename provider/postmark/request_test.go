@@ -1,45 +1,26 @@
 package postmark
 
 import (
-	"encoding/json"
-	"io"
-	"net/http"
 	"net/mail"
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
-// roundTrip plays the service without a network.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// sent is what reached the service.
-type sent struct {
-	path  string
-	token string
-	body  []byte
-}
-
 // capture returns a Provider whose messages are all taken, and where they go.
-func capture(t require.TestingT, c Config) (*Provider, *sent) {
-	s := new(sent)
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		body, err := io.ReadAll(r.Body)
-		s.path, s.token, s.body = r.URL.Path, r.Header.Get("X-Postmark-Server-Token"), body
-		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(yes("7f4f2c9e", "OK").Body))}, err
-	})}
+func capture(t require.TestingT, c Config) (*Provider, *providertest.Call) {
+	client, service := providertest.Capture(yes("7f4f2c9e", "OK"))
+	c.HTTPClient = client
 	p, err := New(c)
 	require.NoError(t, err)
-	return p, s
+	return p, service
 }
 
 // wire is a request as Postmark documents it, with nothing else in it.
@@ -57,11 +38,7 @@ type wire struct {
 }
 
 func decode(t require.TestingT, body []byte) (w wire) {
-	d := json.NewDecoder(strings.NewReader(string(body)))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&w))
-	_, err := d.Token()
-	require.ErrorIs(t, err, io.EOF)
+	providertest.Decode(t, body, &w)
 	return w
 }
 
@@ -97,21 +74,8 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, body []
 		require.NotContains(t, headers, h.Name, "a header stands twice")
 		headers[h.Name] = h.Value
 	}
-	want := map[string]string{"Message-ID": "<" + m.ID + m.From.Address[strings.LastIndex(m.From.Address, "@"):] + ">"}
-	for name, value := range m.Headers {
-		want[name] = value
-	}
-	var list []string
-	if m.Unsubscribe.URL != "" {
-		list = append(list, "<"+m.Unsubscribe.URL+">")
-		want["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-	}
-	if m.Unsubscribe.Mailto != "" {
-		list = append(list, "<mailto:"+m.Unsubscribe.Mailto+">")
-	}
-	if list != nil {
-		want["List-Unsubscribe"] = strings.Join(list, ", ")
-	}
+	want := providertest.HeadersOf(m)
+	want["Message-ID"] = "<" + m.ID + m.From.Address[strings.LastIndex(m.From.Address, "@"):] + ">"
 	require.Equal(t, want, headers)
 
 	require.Len(t, w.Attachments, len(m.Attachments))
@@ -146,94 +110,33 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, body []
 	}
 }
 
-// text draws a line of text in many scripts.
-func text(min, max int) *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. 'é`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
-}
-
-func address(t *rapid.T) mailer.Address {
-	return mailer.Address{
-		Name:    strings.TrimSpace(text(0, 20).Draw(t, "name")),
-		Address: rapid.StringMatching(`[a-z0-9!#$%&'*+/=^_{|}~]{1,8}(\.[a-z]{1,3})?@[a-z]{1,8}\.(example|xn--bcher-kva\.example)`).Draw(t, "address"),
-	}
-}
-
-// draw draws a message, which may be not valid.
-func draw(t *rapid.T) mailer.Message {
-	addresses := func(min, max int, name string) []mailer.Address {
-		return rapid.SliceOfN(rapid.Custom(address), min, max).Draw(t, name)
-	}
-	return mailer.Message{
-		ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
-		From:    address(t),
-		To:      addresses(1, 5, "to"),
-		Cc:      addresses(0, 3, "cc"),
-		Bcc:     addresses(0, 3, "bcc"),
-		ReplyTo: addresses(0, 3, "reply-to"),
-		Subject: text(0, 60).Draw(t, "subject"),
-		Text:    rapid.String().Draw(t, "text"),
-		HTML:    rapid.String().Draw(t, "html"),
-		Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
-			return mailer.Attachment{
-				Name:        text(1, 20).Draw(t, "file"),
-				ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
-				ContentID:   rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "cid"),
-				Content:     rapid.SliceOf(rapid.Byte()).Draw(t, "content"),
-			}
-		}), 0, 3).Draw(t, "attachments"),
-		Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
-		Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
-		Tags:        rapid.SliceOfN(text(1, 10), 0, 3).Draw(t, "tags"),
-		Metadata:    rapid.MapOfN(text(1, 22), text(0, 90), 0, 12).Draw(t, "metadata"),
-	}
-}
-
-func TestRequestGivesTheMessageBack(t *testing.T) {
+// requests are read back by requireSays.
+func requests(t require.TestingT) providertest.Requests {
 	p, service := capture(t, Config{ServerToken: token})
-	rapid.Check(t, func(t *rapid.T) {
-		m := draw(t)
-		if m.Validate() != nil {
-			t.Skip("not valid")
-		}
-		require.NoError(t, p.Check(m))
-		r, err := p.Send(t.Context(), m)
-		require.NoError(t, err)
-		requireSays(t, m, r, service.body)
-	})
+	return providertest.Requests{
+		Provider: p, Service: service, Draw: draw,
+		Says: func(t require.TestingT, m mailer.Message, r mailer.Receipt, c *providertest.Call) {
+			requireSays(t, m, r, c.Body)
+		},
+	}
 }
 
-func FuzzRequest(f *testing.F) {
-	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "cid", []byte("x"))
-	f.Add(`Eve" <eve@evil.example>, "x`, `"toni> ORCPT=eve"@example.com`, "a\r\nBcc: eve@evil.example", "\x00", "\u2028", "X-A: b\r\nBcc", "eve@evil.example",
-		"tag\x7f", "mailer_id", "\xff", "a\".txt", "text/plain; name=\"x", "a>\r\n", []byte(`","Bcc":"eve@evil.example"`))
-	f.Add("\u760d\u760a", "a@b\u00fccher.example", `\`, `\u0022`, `"}`, "x-pm-rcpt", "\t", "\U0001f680", "K", "k", "..", "", "", []byte{})
-	f.Fuzz(func(t *testing.T, name, address, subject, text, html, header, value, tag, key, entry, file, typ, cid string, content []byte) {
-		m := mailer.Message{
-			From:        mailer.Address{Name: name, Address: "shop@example.com"},
-			To:          []mailer.Address{{Name: name, Address: address}, {Name: subject, Address: "ada@example.com"}},
-			ReplyTo:     []mailer.Address{{Name: value, Address: address}},
-			Subject:     subject,
-			Text:        text,
-			HTML:        html,
-			Headers:     map[string]string{header: value},
-			Tags:        []string{tag},
-			Metadata:    map[string]string{key: entry},
-			Attachments: []mailer.Attachment{{Name: file, ContentType: typ, ContentID: cid, Content: content}},
+// draw draws a message that Postmark takes if it is valid: no address has a question
+// mark in it.
+func draw(t *rapid.T) mailer.Message {
+	m := providertest.Draw(t)
+	m.From.Address = strings.ReplaceAll(m.From.Address, "?", "x")
+	for _, list := range [][]mailer.Address{m.To, m.Cc, m.Bcc, m.ReplyTo} {
+		for i, a := range list {
+			list[i].Address = strings.ReplaceAll(a.Address, "?", "x")
 		}
-		p, service := capture(t, Config{ServerToken: token})
-		r, err := p.Send(t.Context(), m)
-		if m.Validate() != nil {
-			require.ErrorIs(t, err, mailer.KindInvalid)
-		}
-		if err != nil {
-			require.True(t, mailer.NotSent(err))
-			require.Nil(t, service.body, "there was traffic")
-			require.Equal(t, err.Error(), p.Check(m).Error())
-			return
-		}
-		requireSays(t, m, r, service.body)
-	})
+	}
+	return m
 }
+
+func TestRequestGivesTheMessageBack(t *testing.T) { requests(t).Check(t) }
+
+func FuzzRequest(f *testing.F) { requests(f).Fuzz(f) }
 
 func TestRequestLiteral(t *testing.T) {
 	t.Run("the test token goes into the header as it is", func(t *testing.T) {
@@ -245,12 +148,12 @@ func TestRequestLiteral(t *testing.T) {
 			HTML: "<b>8841</b>", Track: mailer.Tracking{Opens: mailer.On, Clicks: mailer.Off},
 		})
 		require.NoError(t, err)
-		require.Equal(t, "POSTMARK_API_TEST", service.token)
-		require.Equal(t, "/email", service.path)
+		require.Equal(t, "POSTMARK_API_TEST", service.Header.Get("X-Postmark-Server-Token"))
+		require.Equal(t, "https://api.postmarkapp.com/email", service.URL)
 		require.Equal(t, `{"From":"\"Harbour Books, Ltd.\" <orders@example.com>",`+
 			`"To":"\"Noor, Amal\" <amal@example.com>, ben@example.com","HtmlBody":"<b>8841</b>",`+
 			`"Headers":[{"Name":"Message-ID","Value":"<8841@example.com>"}],"Metadata":{"mailer_id":"8841"},`+
-			`"TrackOpens":true,"TrackLinks":"None"}`, string(service.body))
+			`"TrackOpens":true,"TrackLinks":"None"}`, string(service.Body))
 	})
 	for id, want := range map[string]string{
 		"welcome":              `"TemplateAlias":"wilkommen"`, // by the Config's map
@@ -268,8 +171,8 @@ func TestRequestLiteral(t *testing.T) {
 				Template: mailer.Template{ID: id},
 			})
 			require.NoError(t, err)
-			require.Equal(t, "/email/withTemplate", service.path)
-			require.Contains(t, string(service.body), want+`,"TemplateModel":{}`)
+			require.Equal(t, "https://api.postmarkapp.com/email/withTemplate", service.URL)
+			require.Contains(t, string(service.Body), want+`,"TemplateModel":{}`)
 		})
 	}
 }

@@ -41,6 +41,21 @@
 //
 // An adapter of another protocol brings a [Peer] of its own.
 //
+// Two more tests need what only the adapter's author can write. [Requests] sends drawn
+// and hostile messages, which a decoder of the service's wire format reads back; and
+// [Bench] counts what a send allocates, and measures it:
+//
+//	func requests(t require.TestingT) providertest.Requests {
+//		client, service := providertest.Capture(providertest.JSON(200, `{"id":"acme-1"}`))
+//		p, err := acme.New(acme.Config{Key: "key-0123456789abcdef", HTTPClient: client})
+//		require.NoError(t, err)
+//		return providertest.Requests{Provider: p, Service: service, Says: requireSays}
+//	}
+//
+//	func TestRequestGivesTheMessageBack(t *testing.T) { requests(t).Check(t) }
+//
+//	func FuzzRequest(f *testing.F) { requests(f).Fuzz(f) }
+//
 // The requests are compared with testdata/request/<case>.golden in the folder of
 // the adapter. "go test -update" rewrites these files; read their diff as the
 // description of a change. No clock and no randomness is in them. It rewrites

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/internal/envelope"
 	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
@@ -88,6 +89,66 @@ func toySpec(defect string) providertest.Spec {
 
 func TestCorrectAdapterPasses(t *testing.T) {
 	providertest.Run(t, toySpec(""))
+	alsoTest(t, "")
+}
+
+// alsoTest is what the author of an adapter writes beside the Spec.
+func alsoTest(t *testing.T, defect string) {
+	t.Run("requests", func(t *testing.T) { toyRequests(t, defect).Check(t) })
+	t.Run("allocations", func(t *testing.T) {
+		providertest.Bench{
+			New: func(baseURL string) (mailer.Provider, error) {
+				return newToy(defect, baseURL, toyKey, http.DefaultClient)
+			},
+			Path:   "/v1/send",
+			Answer: providertest.JSON(200, `{"ok":true,"id":"toy-1"}`),
+			Check:  20,
+			Send:   80, // under the race detector, too
+		}.Allocations(t)
+	})
+}
+
+// toyRequests are read back by toyMail, which the service understands.
+func toyRequests(t require.TestingT, defect string) providertest.Requests {
+	client, service := providertest.Capture(providertest.JSON(200, `{"ok":true,"id":"toy-1"}`))
+	p, err := newToy(defect, "https://api.example.com", toyKey, client)
+	require.NoError(t, err)
+	return providertest.Requests{
+		Provider: p, Service: service, Template: "welcome",
+		Says: func(t require.TestingT, m mailer.Message, r mailer.Receipt, c *providertest.Call) {
+			require.Equal(t, "https://api.example.com/v1/send", c.URL)
+			require.Equal(t, toyKey, c.Header.Get("X-Toy-Key"))
+			var w toyMail
+			providertest.Decode(t, c.Body, &w)
+			m.ID = r.ID
+			m, err := envelope.Prepare(m, false)
+			require.NoError(t, err)
+			for _, l := range []struct {
+				want []mailer.Address
+				got  []toyBox
+			}{{[]mailer.Address{m.From}, []toyBox{w.From}}, {m.To, w.To}, {m.Cc, w.Cc}, {m.Bcc, w.Bcc}, {m.ReplyTo, w.ReplyTo}} {
+				require.Equal(t, (&toy{}).boxes(l.want), l.got)
+			}
+			require.Equal(t, []string{m.ID, m.Subject, m.Text, m.HTML, m.Template.ID}, []string{w.ID, w.Subject, w.Text, w.HTML, w.Template})
+			require.Len(t, w.Files, len(m.Attachments))
+			for i, a := range m.Attachments {
+				require.Equal(t, []string{a.Name, a.ContentType, a.ContentID, string(a.Content)}, []string{w.Files[i].Name, w.Files[i].Type, w.Files[i].CID, string(w.Files[i].Data)})
+			}
+			headers := providertest.HeadersOf(m)
+			require.Len(t, w.Headers, len(headers))
+			for k, v := range headers {
+				require.Equal(t, v, w.Headers[k])
+			}
+			require.Len(t, w.Metadata, len(m.Metadata))
+			for k, v := range m.Metadata {
+				require.Equal(t, v, w.Metadata[k])
+			}
+			require.Len(t, w.Data, len(m.Template.Data))
+			for k, v := range m.Template.Data {
+				require.Equal(t, v, w.Data[k])
+			}
+		},
+	}
 }
 
 // defectVariable names the defect that the child process has to run with.
@@ -117,7 +178,12 @@ func TestDefect(t *testing.T) {
 		spec.Golden = golden
 	}
 	providertest.Run(t, spec)
+	alsoTest(t, defect)
 }
+
+// FuzzDefect is run by TestBrokenAdapterFails as well. Without a defect it holds the
+// toy against hostile messages.
+func FuzzDefect(f *testing.F) { toyRequests(f, os.Getenv(defectVariable)).Fuzz(f) }
 
 // onlyGolden are the defects that show in a golden file and nowhere else.
 var onlyGolden = map[string]bool{
@@ -207,6 +273,12 @@ func TestBrokenAdapterFails(t *testing.T) {
 		"says that a question may have been sent": "verify/a_web_page_with_status_503",
 		"misreads its credits":                    "quota/good_credentials",
 		"does another thing than is written down": "features",
+		"trims texts":                             "requests",
+		"drops empty files":                       "requests",
+		"Check has words of its own":              "FuzzDefect",
+		"takes a line end for a blank":            "FuzzDefect",
+		"allocates in Check":                      "allocations/of_a_request",
+		"allocates in Send":                       "allocations/of_a_send,_beside_those_of_a_bare_POST",
 		"loses the last of a batch":               "batch/more_messages_than_one_call_takes",
 		"makes too large a call":                  "batch/more_messages_than_one_call_takes",
 		"mixes up the results of a batch":         "batch/more_messages_than_one_call_takes",
@@ -217,19 +289,22 @@ func TestBrokenAdapterFails(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
+			if caught != "FuzzDefect" {
+				caught = "TestDefect/" + caught
+			}
 			var parts []string
-			for _, part := range strings.Split("TestDefect/"+caught, "/") {
+			for _, part := range strings.Split(caught, "/") {
 				parts = append(parts, "^"+part+"$")
 			}
 			pattern := strings.Join(parts, "/")
-			if caught == "leaves_no_goroutine" {
+			if caught == "TestDefect/leaves_no_goroutine" {
 				pattern = "^TestDefect$/^(id|leaves_no_goroutine)$"
 			}
-			child := exec.CommandContext(ctx, os.Args[0], "-test.run="+pattern, "-test.v", fmt.Sprintf("-update=%t", !onlyGolden[defect]))
+			child := exec.CommandContext(ctx, os.Args[0], "-test.run="+pattern, "-test.v", "-rapid.nofailfile", fmt.Sprintf("-update=%t", !onlyGolden[defect]))
 			child.Env = append(os.Environ(), defectVariable+"="+defect)
 			output, err := child.CombinedOutput()
 			require.Error(t, err, "the suite passes a broken adapter:\n%s", output)
-			require.Contains(t, string(output), "--- FAIL: TestDefect/"+caught+" ", "another test failed:\n%s", output)
+			require.Contains(t, string(output), "--- FAIL: "+caught+" ", "another test failed:\n%s", output)
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,7 +25,7 @@ func (s *suite) testStream(t *testing.T, h HTTP) {
 	answer, _ := h.Accept(1, s.only(t, service))
 
 	var written int64
-	p, err = h.New("http://"+nobody, &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+	p, err = h.New("http://"+nobody, &http.Client{Transport: RoundTrip(func(r *http.Request) (*http.Response, error) {
 		n, err := io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{r.Body}, make([]byte, 32<<10))
 		if err != nil {
 			return nil, err
@@ -62,27 +61,8 @@ func (s *suite) testStream(t *testing.T, h HTTP) {
 	t.Logf("%d bytes allocated for a file of %d", least, size)
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	defer r.Body.Close()
-	return f(r)
-}
-
 // onlyReader and onlyWriter hide what would make io.CopyBuffer use no buffer.
 type (
 	onlyReader struct{ io.Reader }
 	onlyWriter struct{ io.Writer }
 )
-
-// response is the answer as a RoundTripper returns it.
-func (a Answer) response(r *http.Request) *http.Response {
-	resp := &http.Response{
-		StatusCode: a.Status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: r,
-		ContentLength: int64(len(a.Body)), Body: io.NopCloser(strings.NewReader(a.Body)),
-	}
-	for k, v := range a.Header {
-		resp.Header.Set(k, v)
-	}
-	return resp
-}

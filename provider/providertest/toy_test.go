@@ -146,6 +146,9 @@ func (p *toy) refuse(field, words string) error {
 
 // translate makes the request of a message, and says what was dropped.
 func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
+	if p.defect == "takes a line end for a blank" {
+		m.Subject = strings.ReplaceAll(m.Subject, "\r\n", " ")
+	}
 	prepared, err := envelope.Prepare(m, false)
 	if p.defect == "checks nothing" && mailer.KindOf(err) == mailer.KindInvalid {
 		prepared, err = m, nil
@@ -204,11 +207,16 @@ func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
 		q.ID = ""
 	case "drops HTML":
 		q.HTML = ""
+	case "trims texts":
+		q.Text, q.HTML = strings.TrimSpace(q.Text), strings.TrimSpace(q.HTML)
 	}
 	for _, a := range m.Attachments {
 		f := toyFile{a.Name, a.ContentType, a.ContentID, a.Content}
 		if p.defect == "loses bytes of attachments" && len(a.Content) > 1<<19 {
 			f.Data = a.Content[:1<<19]
+		}
+		if p.defect == "drops empty files" && len(a.Content) == 0 {
+			continue
 		}
 		q.Files = append(q.Files, f)
 	}
@@ -216,9 +224,16 @@ func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
 	for k, v := range m.Headers {
 		q.Headers[k] = v
 	}
-	if u := m.Unsubscribe; u.URL != "" || u.Mailto != "" {
-		q.Headers["List-Unsubscribe"] = fmt.Sprintf("<%s>, <mailto:%s>", u.URL, u.Mailto)
+	var leave []string
+	if u := m.Unsubscribe; u.URL != "" {
+		leave = append(leave, "<"+u.URL+">")
 		q.Headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	}
+	if u := m.Unsubscribe; u.Mailto != "" {
+		leave = append(leave, "<mailto:"+u.Mailto+">")
+	}
+	if leave != nil {
+		q.Headers["List-Unsubscribe"] = strings.Join(leave, ", ")
 	}
 	var dropped []string
 	for i, tag := range m.Tags {
@@ -249,7 +264,24 @@ func (p *toy) Check(m mailer.Message) error {
 	if p.defect == "Check disagrees with Send" && mailer.KindOf(err) == mailer.KindUnsupported {
 		return nil
 	}
+	switch p.defect {
+	case "Check has words of its own":
+		if e, ok := errors.AsType[*mailer.Error](err); ok {
+			e.Message = "is not what we take"
+		}
+	case "allocates in Check":
+		allocate()
+	}
 	return err
+}
+
+// waste is where allocate's memory goes, so that it is allocated.
+var waste [100]*int
+
+func allocate() {
+	for i := range waste {
+		waste[i] = new(int)
+	}
 }
 
 func (p *toy) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
@@ -266,6 +298,8 @@ func (p *toy) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error
 		_ = append(m.To, mailer.Address{Address: "ben@example.com"})
 	case "ignores the context":
 		ctx = context.WithoutCancel(ctx)
+	case "allocates in Send":
+		allocate()
 	}
 	body, err := json.Marshal(q)
 	if err != nil {

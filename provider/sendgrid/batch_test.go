@@ -41,7 +41,7 @@ type batchCall struct {
 
 func (s *batchService) provider(t require.TestingT, c Config) *Provider {
 	c.APIKey = key
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		s.mu.Lock()
 		s.running++
 		s.most = max(s.most, s.running)

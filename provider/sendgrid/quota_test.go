@@ -16,7 +16,7 @@ import (
 
 // answering returns a Provider whose calls to a path all get the answer.
 func answering(t *testing.T, path string, answer providertest.Answer) *Provider {
-	p, err := New(Config{APIKey: key, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	p, err := New(Config{APIKey: key, HTTPClient: &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		require.Equal(t, "GET https://api.sendgrid.com"+path+" Bearer "+key, r.Method+" "+r.URL.String()+" "+r.Header.Get("Authorization"))
 		require.Nil(t, r.Body)
 		if answer.Status == 0 {

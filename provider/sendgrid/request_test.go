@@ -1,16 +1,14 @@
 package sendgrid
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode"
 
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 	"github.com/stretchr/testify/require"
@@ -18,31 +16,16 @@ import (
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
-// roundTrip plays the service without a network.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// sent is what reached the service.
-type sent struct {
-	url           string
-	authorization string
-	body          []byte
-}
-
 // capture returns a Provider whose messages are all taken, and where they go.
-func capture(t require.TestingT, c Config) (*Provider, *sent) {
-	s := new(sent)
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		body, err := io.ReadAll(r.Body)
-		s.url, s.authorization, s.body = r.URL.String(), r.Header.Get("Authorization"), body
-		return &http.Response{StatusCode: 202, Header: http.Header{"X-Message-Id": {"Xj5L"}}, Body: http.NoBody}, err
-	})}
+func capture(t require.TestingT, c Config) (*Provider, *providertest.Call) {
+	client, service := providertest.Capture(yes("Xj5L"))
+	c.HTTPClient = client
 	p, err := New(c)
 	require.NoError(t, err)
-	return p, s
+	return p, service
 }
 
 // box is an address on the wire.
@@ -82,11 +65,7 @@ type wire struct {
 }
 
 func decode(t require.TestingT, body []byte) (w wire) {
-	d := json.NewDecoder(strings.NewReader(string(body)))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&w))
-	_, err := d.Token()
-	require.ErrorIs(t, err, io.EOF)
+	providertest.Decode(t, body, &w)
 	return w
 }
 
@@ -126,21 +105,7 @@ func requirePart(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 		require.Equal(t, "text/plain", w.Content[0].Type)
 	}
 
-	want := map[string]string{}
-	for name, value := range m.Headers {
-		want[name] = value
-	}
-	var list []string
-	if m.Unsubscribe.URL != "" {
-		list = append(list, "<"+m.Unsubscribe.URL+">")
-		want["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-	}
-	if m.Unsubscribe.Mailto != "" {
-		list = append(list, "<mailto:"+m.Unsubscribe.Mailto+">")
-	}
-	if list != nil {
-		want["List-Unsubscribe"] = strings.Join(list, ", ")
-	}
+	want := providertest.HeadersOf(m)
 	require.Len(t, w.Headers, len(want))
 	for name, value := range want {
 		require.Equal(t, value, w.Headers[name])
@@ -176,98 +141,31 @@ func requirePart(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 	}
 }
 
-// text draws a line of text in many scripts.
-func text(min, max int) *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. 'é`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
-}
-
-func address(t *rapid.T) mailer.Address {
-	return mailer.Address{
-		Name:    strings.TrimSpace(text(0, 20).Draw(t, "name")),
-		Address: rapid.StringMatching(`[a-z0-9!#$%&'*+/=?^_{|}~]{1,8}(\.[a-z]{1,3})?@[a-z]{1,8}\.(example|xn--bcher-kva\.example)`).Draw(t, "address"),
-	}
-}
-
-// draw draws a message, which may be not valid.
-func draw(t *rapid.T) mailer.Message {
-	addresses := func(min, max int, name string) []mailer.Address {
-		return rapid.SliceOfN(rapid.Custom(address), min, max).Draw(t, name)
-	}
-	return mailer.Message{
-		ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
-		From:    address(t),
-		To:      addresses(1, 5, "to"),
-		Cc:      addresses(0, 3, "cc"),
-		Bcc:     addresses(0, 3, "bcc"),
-		ReplyTo: addresses(0, 3, "reply-to"),
-		Subject: text(1, 60).Draw(t, "subject"),
-		Text:    rapid.String().Draw(t, "text"),
-		HTML:    rapid.String().Draw(t, "html"),
-		Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
-			return mailer.Attachment{
-				Name:        text(1, 20).Draw(t, "file"),
-				ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
-				ContentID:   rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "cid"),
-				Content:     rapid.SliceOf(rapid.Byte()).Draw(t, "content"),
-			}
-		}), 0, 3).Draw(t, "attachments"),
-		Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
-		Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
-		Tags:        rapid.SliceOfN(text(1, 10), 0, 3).Draw(t, "tags"),
-		Metadata:    rapid.MapOfN(text(1, 22), text(0, 400), 0, 20).Draw(t, "metadata"),
-	}
-}
-
-func TestRequestGivesTheMessageBack(t *testing.T) {
+// requests are read back by requireSays.
+func requests(t require.TestingT) providertest.Requests {
 	p, service := capture(t, Config{APIKey: key})
-	rapid.Check(t, func(t *rapid.T) {
-		m := draw(t)
-		if m.Validate() != nil {
-			t.Skip("not valid")
-		}
-		require.NoError(t, p.Check(m))
-		r, err := p.Send(t.Context(), m)
-		require.NoError(t, err)
-		requireSays(t, m, r, service.body)
-	})
+	return providertest.Requests{
+		Provider: p, Service: service, Draw: draw,
+		Says: func(t require.TestingT, m mailer.Message, r mailer.Receipt, c *providertest.Call) {
+			requireSays(t, m, r, c.Body)
+		},
+	}
 }
 
-func FuzzRequest(f *testing.F) {
-	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "cid", []byte("x"))
-	f.Add(`Eve" <eve@evil.example>, "x`, `"toni> ORCPT=eve"@example.com`, "a\r\nBcc: eve@evil.example", "\x00", "\u2028", "X-A: b\r\nBcc", "eve@evil.example",
-		"tag\x7f", "mailer_id", "\xff", "a\".txt", "text/plain; name=\"x", "a>\r\n", []byte(`","Bcc":"eve@evil.example"`))
-	f.Add("\u760d\u760a", "a@b\u00fccher.example", `\`, `\u0022`, `"}`, "x-sg-eid", "\t", "\U0001f680", "K", "k", "..", "", "", []byte{})
-	f.Fuzz(func(t *testing.T, name, address, subject, text, html, header, value, tag, arg, entry, file, typ, cid string, content []byte) {
-		m := mailer.Message{
-			From:        mailer.Address{Name: name, Address: "shop@example.com"},
-			To:          []mailer.Address{{Name: name, Address: address}, {Name: subject, Address: "ada@example.com"}},
-			ReplyTo:     []mailer.Address{{Name: value, Address: address}},
-			Subject:     subject,
-			Text:        text,
-			HTML:        html,
-			Headers:     map[string]string{header: value},
-			Tags:        []string{tag},
-			Metadata:    map[string]string{arg: entry},
-			Attachments: []mailer.Attachment{{Name: file, ContentType: typ, ContentID: cid, Content: content}},
-		}
-		p, service := capture(t, Config{APIKey: key})
-		r, err := p.Send(t.Context(), m)
-		if m.Validate() != nil {
-			require.ErrorIs(t, err, mailer.KindInvalid)
-		}
-		if err != nil {
-			require.True(t, mailer.NotSent(err))
-			require.Nil(t, service.body, "there was traffic")
-			require.Equal(t, err.Error(), p.Check(m).Error())
-			return
-		}
-		requireSays(t, m, r, service.body)
-	})
+// draw draws a message that SendGrid takes if it is valid: it has a subject.
+func draw(t *rapid.T) mailer.Message {
+	m := providertest.Draw(t)
+	m.Subject = cmp.Or(m.Subject, "x")
+	return m
 }
+
+func TestRequestGivesTheMessageBack(t *testing.T) { requests(t).Check(t) }
+
+func FuzzRequest(f *testing.F) { requests(f).Fuzz(f) }
 
 // What is written by hand has to say what encoding/json would.
 func TestEncodeIsJSON(t *testing.T) {
-	line := text(0, 20)
+	line := providertest.Line(0, 20)
 	email := rapid.Custom(func(t *rapid.T) *mail.Email {
 		return &mail.Email{Name: line.Draw(t, "name"), Address: line.Draw(t, "address")}
 	})
@@ -314,7 +212,7 @@ func TestRequestDetails(t *testing.T) {
 		ID: "8841", From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "ada@example.com"}},
 		Subject: "Hello", Text: "Hello",
 	}
-	send := func(t *testing.T, c Config, m mailer.Message) (mailer.Receipt, *sent) {
+	send := func(t *testing.T, c Config, m mailer.Message) (mailer.Receipt, *providertest.Call) {
 		c.APIKey = key
 		p, service := capture(t, c)
 		r, err := p.Send(t.Context(), m)
@@ -323,17 +221,17 @@ func TestRequestDetails(t *testing.T) {
 	}
 	t.Run("the address and the key", func(t *testing.T) {
 		_, service := send(t, Config{}, minimal)
-		require.Equal(t, "https://api.sendgrid.com/v3/mail/send", service.url)
-		require.Equal(t, "Bearer "+key, service.authorization)
+		require.Equal(t, "https://api.sendgrid.com/v3/mail/send", service.URL)
+		require.Equal(t, "Bearer "+key, service.Header.Get("Authorization"))
 		_, service = send(t, Config{BaseURL: BaseURLEU}, minimal)
-		require.Equal(t, "https://api.eu.sendgrid.com/v3/mail/send", service.url)
+		require.Equal(t, "https://api.eu.sendgrid.com/v3/mail/send", service.URL)
 	})
 	t.Run("a template's name goes through the Config's map", func(t *testing.T) {
 		m := minimal
 		m.Text, m.Template = "", mailer.Template{ID: "welcome", Data: map[string]any{"a": 1}}
 		templates := map[string]string{"welcome": "d-1"}
 		_, service := send(t, Config{Templates: templates}, m)
-		w := decode(t, service.body)
+		w := decode(t, service.Body)
 		require.Equal(t, "d-1", w.TemplateID)
 		require.Equal(t, map[string]any{"a": 1.0}, w.Personalizations[0].DynamicTemplateData)
 	})
@@ -341,14 +239,14 @@ func TestRequestDetails(t *testing.T) {
 		m := minimal
 		m.SendAt = time.Now().Add(-time.Hour)
 		_, service := send(t, Config{}, m)
-		require.NotContains(t, string(service.body), "send_at")
+		require.NotContains(t, string(service.Body), "send_at")
 	})
 	t.Run("72 hours are the most", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := minimal
 			m.SendAt = time.Now().Add(MaxDelay)
 			_, service := send(t, Config{}, m)
-			require.Equal(t, m.SendAt.Unix(), decode(t, service.body).SendAt)
+			require.Equal(t, m.SendAt.Unix(), decode(t, service.Body).SendAt)
 			m.SendAt = m.SendAt.Add(1)
 			p, _ := capture(t, Config{APIKey: key})
 			require.ErrorIs(t, p.Check(m), mailer.KindUnsupported)

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
 // bulkWire is a request for several messages as SES documents it.
@@ -60,7 +61,7 @@ func (s *bulkService) provider(t *testing.T) *Provider {
 	if s.keys != nil {
 		c = Config{Region: key.Region, Credentials: s.keys}
 	}
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		s.mu.Lock()
 		s.running++
 		s.most = max(s.most, s.running)
@@ -84,7 +85,7 @@ func (s *bulkService) provider(t *testing.T) *Provider {
 		}
 		require.Equal(t, "/v2/email/outbound-bulk-emails", r.URL.Path)
 		var w bulkWire
-		strict(t, body, &w)
+		providertest.Decode(t, body, &w)
 		s.calls = append(s.calls, w)
 		var results []string
 		for _, e := range w.BulkEmailEntries {

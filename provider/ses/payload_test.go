@@ -14,17 +14,18 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed355143d4/mailer/internal/httpapi"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
 // sdk returns a client of the SDK that sends nothing, and the request that it would
 // have sent last.
-func sdk() (*sesv2.Client, *sent) {
-	s := new(sent)
+func sdk() (*sesv2.Client, *providertest.Call) {
+	s := new(providertest.Call)
 	return sesv2.New(sesv2.Options{
 		Region: key.Region, Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""), Retryer: aws.NopRetryer{},
-		HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		HTTPClient: &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 			body, err := io.ReadAll(r.Body)
-			s.url, s.header, s.body = r.URL.String(), r.Header, body
+			s.URL, s.Header, s.Body = r.URL.String(), r.Header, body
 			return nil, errors.Join(err, errors.New("no network"))
 		})},
 	}), s
@@ -150,8 +151,8 @@ func TestTheSDKWouldSendTheSame(t *testing.T) {
 			}
 			_, err := client.SendEmail(t.Context(), &in)
 			require.ErrorContains(t, err, "no network")
-			require.Equal(t, "https://email.eu-west-1.amazonaws.com"+sendPath, theirs.url)
-			require.JSONEq(t, string(theirs.body), written(t, sendEmail(&own, files)))
+			require.Equal(t, "https://email.eu-west-1.amazonaws.com"+sendPath, theirs.URL)
+			require.JSONEq(t, string(theirs.Body), written(t, sendEmail(&own, files)))
 		})
 	})
 	t.Run("SendBulkEmail", func(t *testing.T) {
@@ -174,8 +175,8 @@ func TestTheSDKWouldSendTheSame(t *testing.T) {
 			}
 			_, err := client.SendBulkEmail(t.Context(), in)
 			require.ErrorContains(t, err, "no network")
-			require.Equal(t, "https://email.eu-west-1.amazonaws.com"+bulkPath, theirs.url)
-			require.JSONEq(t, string(theirs.body), written(t, sendBulkEmail(in)))
+			require.Equal(t, "https://email.eu-west-1.amazonaws.com"+bulkPath, theirs.URL)
+			require.JSONEq(t, string(theirs.Body), written(t, sendBulkEmail(in)))
 		})
 	})
 }

@@ -36,9 +36,9 @@ func TestQuota(t *testing.T) {
 			q, err := p.Quota(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, c.want, q)
-			require.Equal(t, "https://email.eu-west-1.amazonaws.com/v2/email/account", service.url)
-			require.Empty(t, service.body)
-			require.Contains(t, service.header.Get("Authorization"), "/ses/aws4_request")
+			require.Equal(t, "https://email.eu-west-1.amazonaws.com/v2/email/account", service.URL)
+			require.Empty(t, service.Body)
+			require.Contains(t, service.Header.Get("Authorization"), "/ses/aws4_request")
 		})
 	}
 }
@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 	}
 	t.Run("the service cannot be reached", func(t *testing.T) {
 		c := key
-		c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })}
+		c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })}
 		p, err := New(c)
 		require.NoError(t, err)
 		err = p.Verify(t.Context())
@@ -101,6 +101,6 @@ func TestVerify(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, p.Verify(ctx), mailer.KindCanceled)
-		require.Empty(t, service.url, "there was traffic")
+		require.Empty(t, service.URL, "there was traffic")
 	})
 }

@@ -374,7 +374,7 @@ func TestAnswerThatBreaksOffBehindItsID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := key
-			c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: 200, Body: io.NopCloser(body)}, nil
 			})}
 			p, err := New(c)
@@ -414,7 +414,7 @@ func TestEverySendIsOneCall(t *testing.T) {
 			t.Run(what+" after "+name, func(t *testing.T) {
 				calls := 0
 				c := key
-				c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 					_, err := io.Copy(io.Discard, r.Body)
 					a := answer
 					switch calls++; {
@@ -485,8 +485,8 @@ func TestRegionsHaveTheirEndpoints(t *testing.T) {
 			p, service := capture(t, c, yes("0100"))
 			_, err := p.Send(t.Context(), registration)
 			require.NoError(t, err)
-			require.Equal(t, want, service.url)
-			require.Contains(t, service.header.Get("Authorization"), "/"+region+"/ses/aws4_request")
+			require.Equal(t, want, service.URL)
+			require.Contains(t, service.Header.Get("Authorization"), "/"+region+"/ses/aws4_request")
 		})
 	}
 	t.Run("a base URL with a path and a slash at its end", func(t *testing.T) {
@@ -495,7 +495,7 @@ func TestRegionsHaveTheirEndpoints(t *testing.T) {
 		p, service := capture(t, c, yes("0100"))
 		_, err := p.Send(t.Context(), registration)
 		require.NoError(t, err)
-		require.Equal(t, "https://gateway.example.com/ses/v2/email/outbound-emails", service.url)
+		require.Equal(t, "https://gateway.example.com/ses/v2/email/outbound-emails", service.URL)
 	})
 }
 
@@ -517,8 +517,8 @@ func TestNewKeepsNothingThatCanChange(t *testing.T) {
 		Template: mailer.Template{ID: "welcome"},
 	})
 	require.NoError(t, err)
-	require.Equal(t, "one", decode(t, service.body).Content.Template.TemplateName)
-	require.Equal(t, "{}", decode(t, service.body).Content.Template.TemplateData)
+	require.Equal(t, "one", decode(t, service.Body).Content.Template.TemplateName)
+	require.Equal(t, "{}", decode(t, service.Body).Content.Template.TemplateData)
 }
 
 // TestSignature signs what reached the service again, and so tells whether the
@@ -580,7 +580,7 @@ func TestAClockThatIsWrongCostsOneMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ahead = 17 * time.Minute // of the clock here
 		c := key
-		c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 			now := time.Now().Add(ahead)
 			at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 			require.NoError(t, err)
@@ -607,7 +607,7 @@ func TestAClockThatIsWrongCostsOneMessage(t *testing.T) {
 func TestNoSignatureInAnError(t *testing.T) {
 	var signature string
 	c := key
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		_, signature, _ = strings.Cut(r.Header.Get("Authorization"), "Signature=")
 		return nil, fmt.Errorf("the proxy did not like %v", r.Header)
 	})}
@@ -620,7 +620,7 @@ func TestNoSignatureInAnError(t *testing.T) {
 	require.NotContains(t, err.Error(), key.SessionToken)
 	require.Contains(t, err.Error(), "[hidden]")
 
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		_, signature, _ = strings.Cut(r.Header.Get("Authorization"), "Signature=")
 		return &http.Response{StatusCode: 403, Body: io.NopCloser(strings.NewReader(fmt.Sprintf("you said %v", r.Header)))}, nil
 	})}
@@ -639,7 +639,7 @@ type keys func(ctx context.Context) (aws.Credentials, error)
 func (f keys) Retrieve(ctx context.Context) (aws.Credentials, error) { return f(ctx) }
 
 func TestCredentials(t *testing.T) {
-	start := func(t *testing.T, f keys) (*Provider, *sent) {
+	start := func(t *testing.T, f keys) (*Provider, *providertest.Call) {
 		return capture(t, Config{Region: "eu-west-1", Credentials: f}, yes("0100"))
 	}
 	t.Run("are asked for with each message", func(t *testing.T) {
@@ -651,7 +651,7 @@ func TestCredentials(t *testing.T) {
 		for _, want := range []string{"AKID1/", "AKID2/"} {
 			_, err := p.Send(t.Context(), registration)
 			require.NoError(t, err)
-			require.Contains(t, service.header.Get("Authorization"), "Credential="+want)
+			require.Contains(t, service.Header.Get("Authorization"), "Credential="+want)
 		}
 	})
 	for name, c := range map[string]struct {
@@ -672,7 +672,7 @@ func TestCredentials(t *testing.T) {
 			if c.err != nil {
 				require.ErrorIs(t, err, c.err)
 			}
-			require.Nil(t, service.body, "there was traffic")
+			require.Nil(t, service.Body, "there was traffic")
 		})
 	}
 	t.Run("are waited for until the context ends", func(t *testing.T) {
@@ -687,7 +687,7 @@ func TestCredentials(t *testing.T) {
 			require.ErrorIs(t, err, mailer.KindCanceled)
 			require.ErrorIs(t, err, context.Canceled)
 			require.True(t, mailer.NotSent(err))
-			require.Nil(t, service.body)
+			require.Nil(t, service.Body)
 		})
 	})
 	t.Run("are waited for no longer than a call may take", func(t *testing.T) {

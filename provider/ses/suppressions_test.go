@@ -30,7 +30,7 @@ func TestPullSuppressions(t *testing.T) {
 	p, service := capture(t, key, providertest.JSON(200, listed))
 	page, next, err := p.PullSuppressions(t.Context(), "")
 	require.NoError(t, err)
-	require.Equal(t, suppressionURL, service.url)
+	require.Equal(t, suppressionURL, service.URL)
 	require.Equal(t, "a+b/c==", next)
 	at := time.Date(2026, 3, 4, 10, 11, 12, 0, time.UTC)
 	require.Equal(t, []suppression.Entry{
@@ -45,7 +45,7 @@ func TestPullSuppressions(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, page)
 		require.Empty(t, next)
-		require.Equal(t, suppressionURL+"?"+url.Values{"NextToken": {"a+b/c=="}}.Encode(), service.url)
+		require.Equal(t, suppressionURL+"?"+url.Values{"NextToken": {"a+b/c=="}}.Encode(), service.URL)
 	})
 }
 
@@ -92,7 +92,7 @@ type suppressor struct {
 
 func (s *suppressor) provider(t *testing.T) *Provider {
 	c := key
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.HTTPClient = &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		require.Equal(t, "PUT "+suppressionURL, r.Method+" "+r.URL.String())
 		var said struct{ EmailAddress, Reason string }
 		d := json.NewDecoder(r.Body)
@@ -170,7 +170,7 @@ func TestPushSuppressions(t *testing.T) {
 }
 
 func ExampleProvider_PullSuppressions() {
-	client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+	client := &http.Client{Transport: providertest.RoundTrip(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(
 			`{"SuppressedDestinationSummaries":[{"EmailAddress":"gone@example.com","Reason":"BOUNCE","LastUpdateTime":1772619072}]}`))}, nil
 	})}

@@ -293,7 +293,7 @@ func reported(t *testing.T, m mailer.Message) (mailer.Receipt, []byte) {
 	p, service := capture(t, key, yes("0100018f3c1a2b4d-5e6f-000000"))
 	receipt, err := p.Send(t.Context(), m)
 	require.NoError(t, err)
-	w := decode(t, service.body)
+	w := decode(t, service.Body)
 	tags := map[string][]string{"ses:operation": {"SendEmail"}, "ses:configuration-set": {"events"}}
 	for _, tag := range w.EmailTags {
 		tags[tag.Name] = []string{tag.Value}

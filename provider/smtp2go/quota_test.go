@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
 // asked is a Provider whose service answers one question so.
 func asked(t *testing.T, url string, status int, body string) *Provider {
-	p, err := New(Config{APIKey: key, BaseURL: BaseURLEU, HTTPClient: answers(func(r *http.Request, b []byte) (int, string) {
+	p, err := New(Config{APIKey: key, BaseURL: BaseURLEU, HTTPClient: providertest.Client(func(r *http.Request, b []byte) (int, string) {
 		require.Equal(t, "POST "+url, r.Method+" "+r.URL.String())
 		require.Equal(t, key, r.Header.Get("X-Smtp2go-Api-Key"))
 		require.Equal(t, "{}", string(b))
@@ -58,7 +59,7 @@ func TestVerify(t *testing.T) {
 	})
 	t.Run("the caller gives up", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p, err := New(Config{APIKey: key, HTTPClient: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		p, err := New(Config{APIKey: key, HTTPClient: &http.Client{Transport: providertest.RoundTrip(func(*http.Request) (*http.Response, error) {
 			cancel()
 			return nil, ctx.Err()
 		})}})

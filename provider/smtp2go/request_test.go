@@ -1,16 +1,14 @@
 package smtp2go
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
-	"net/http"
+	"cmp"
+	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -18,42 +16,19 @@ import (
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/adapter"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
-// roundTrip plays the service without a network.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// answers is an HTTP client whose service answers like that.
-func answers(answer func(r *http.Request, body []byte) (status int, text string)) *http.Client {
-	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		status, text := answer(r, body)
-		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text))}, nil
-	})}
-}
-
-// sent is what reached the service.
-type sent struct {
-	url    string
-	header http.Header
-	body   []byte
-}
+// registration is the mail that most applications send most.
+var registration = providertest.Registration()
 
 // capture returns a Provider whose messages are all taken, and where they go.
-func capture(t require.TestingT, c Config) (*Provider, *sent) {
-	s := new(sent)
-	c.HTTPClient = answers(func(r *http.Request, body []byte) (int, string) {
-		s.url, s.header, s.body = r.URL.String(), r.Header, body
-		return 200, yes200
-	})
+func capture(t require.TestingT, c Config) (*Provider, *providertest.Call) {
+	client, service := providertest.Capture(providertest.JSON(200, yes200))
+	c.HTTPClient = client
 	p, err := New(c)
 	require.NoError(t, err)
-	return p, s
+	return p, service
 }
 
 // file is one as SMTP2GO documents it.
@@ -85,22 +60,8 @@ type wire struct {
 }
 
 func decode(t require.TestingT, body []byte) (w wire) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&w))
-	_, err := d.Token()
-	require.ErrorIs(t, err, io.EOF)
+	providertest.Decode(t, body, &w)
 	return w
-}
-
-// requireMailboxes requires that a reader of RFC 5322 finds these addresses.
-func requireMailboxes(t require.TestingT, want []mailer.Address, got []string) {
-	require.Len(t, got, len(want))
-	for i, text := range got {
-		a, err := mail.ParseAddress(text)
-		require.NoError(t, err, text)
-		require.Equal(t, want[i], *a)
-	}
 }
 
 // requireSays requires that SMTP2GO would understand just the message.
@@ -109,10 +70,10 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 	m, err := envelope.Prepare(m, false)
 	require.NoError(t, err)
 
-	requireMailboxes(t, []mailer.Address{m.From}, []string{w.Sender})
-	requireMailboxes(t, m.To, w.To)
-	requireMailboxes(t, m.Cc, w.Cc)
-	requireMailboxes(t, m.Bcc, w.Bcc)
+	providertest.RequireMailboxes(t, []mailer.Address{m.From}, []string{w.Sender})
+	providertest.RequireMailboxes(t, m.To, w.To)
+	providertest.RequireMailboxes(t, m.Cc, w.Cc)
+	providertest.RequireMailboxes(t, m.Bcc, w.Bcc)
 	require.Equal(t, []string{m.Subject, m.Text, m.HTML, m.Template.ID}, []string{w.Subject, w.TextBody, w.HTMLBody, w.TemplateID})
 	require.Equal(t, len(m.Template.Data), len(w.TemplateData))
 	for k, v := range m.Template.Data {
@@ -136,21 +97,8 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 		}
 		delete(headers, "Reply-To")
 	}
-	want := map[string]string{"X-Mailer-Id": m.ID}
-	for name, value := range m.Headers {
-		want[name] = value
-	}
-	var list []string
-	if m.Unsubscribe.URL != "" {
-		list = append(list, "<"+m.Unsubscribe.URL+">")
-		want["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-	}
-	if m.Unsubscribe.Mailto != "" {
-		list = append(list, "<mailto:"+m.Unsubscribe.Mailto+">")
-	}
-	if list != nil {
-		want["List-Unsubscribe"] = strings.Join(list, ", ")
-	}
+	want := providertest.HeadersOf(m)
+	want["X-Mailer-Id"] = m.ID
 	require.Equal(t, want, headers)
 
 	files := map[bool][]file{true: w.Inlines, false: w.Attachments}
@@ -186,112 +134,49 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 	require.ElementsMatch(t, dropped, r.Dropped)
 }
 
-// text draws a line of text in many scripts.
-func text(min, max int) *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. '%é`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
-}
-
-func mailboxOf(t *rapid.T) mailer.Address {
-	return mailer.Address{
-		Name:    strings.TrimSpace(text(0, 20).Draw(t, "name")),
-		Address: rapid.StringMatching(`[a-z0-9!#$%&'*+/=?^_{|}~]{1,8}(\.[a-z]{1,3})?@[a-z]{1,8}\.(example|xn--bcher-kva\.example)`).Draw(t, "address"),
+// requests are read back by requireSays.
+func requests(t require.TestingT) providertest.Requests {
+	p, service := capture(t, Config{APIKey: key})
+	return providertest.Requests{
+		Provider: p, Service: service, Draw: draw, Template: "welcome",
+		Says: func(t require.TestingT, m mailer.Message, r mailer.Receipt, c *providertest.Call) {
+			require.Equal(t, "https://api.smtp2go.com/v3/email/send", c.URL)
+			require.Equal(t, []string{key}, c.Header["X-Smtp2go-Api-Key"])
+			requireSays(t, m, r, decode(t, c.Body))
+		},
 	}
 }
 
-// draw draws a message that is carried.
+// draw draws a message that SMTP2GO takes if it is valid: with a text or a template,
+// and files of different names, which are the ContentIDs of those that have one.
 func draw(t *rapid.T) mailer.Message {
-	addresses := func(min, max int, name string) []mailer.Address {
-		return rapid.SliceOfN(rapid.Custom(mailboxOf), min, max).Draw(t, name)
+	m := providertest.Draw(t)
+	m.Attachments = slices.CompactFunc(slices.SortedFunc(slices.Values(m.Attachments), func(a, b mailer.Attachment) int {
+		return strings.Compare(a.Name, b.Name)
+	}), func(a, b mailer.Attachment) bool { return a.Name == b.Name })
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		if a.ContentID = ""; rapid.Bool().Draw(t, "inline") {
+			a.Name = fmt.Sprintf("%s%d.png", rapid.StringMatching(`[a-z]{1,5}`).Draw(t, "cid"), i)
+			a.ContentID = a.Name
+		}
 	}
-	m := mailer.Message{
-		ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
-		From:    mailboxOf(t),
-		To:      addresses(1, 5, "to"),
-		Cc:      addresses(0, 3, "cc"),
-		Bcc:     addresses(0, 3, "bcc"),
-		ReplyTo: addresses(0, 3, "reply-to"),
-		Attachments: rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) mailer.Attachment {
-			a := mailer.Attachment{
-				Name:        text(1, 20).Draw(t, "file"),
-				ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
-				Content:     rapid.SliceOf(rapid.Byte()).Draw(t, "content"),
-			}
-			if rapid.Bool().Draw(t, "inline") {
-				a.Name = rapid.StringMatching(`[a-z]{1,5}\.png`).Draw(t, "cid")
-				a.ContentID = a.Name
-			}
-			return a
-		}), 0, 4, func(a mailer.Attachment) string { return a.Name }).Draw(t, "attachments"),
-		Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
-		Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
-		Tags:        rapid.SliceOfN(text(1, 40), 0, 3).Draw(t, "tags"),
-		Metadata:    rapid.MapOfN(text(1, 22), text(0, 30), 0, 3).Draw(t, "metadata"),
-		Track:       mailer.Tracking{Opens: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "opens")), Clicks: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "clicks"))},
-		Extras:      []mailer.Extra{Extra{FastAccept: rapid.Bool().Draw(t, "fast")}},
-	}
+	m.Extras = []mailer.Extra{Extra{FastAccept: rapid.Bool().Draw(t, "fast")}}
 	if rapid.Bool().Draw(t, "template") {
-		m.Template.ID = "welcome"
-		m.Template.Data = map[string]any{}
-		for name, value := range rapid.MapOfN(text(1, 5), text(0, 9), 0, 5).Draw(t, "data") {
+		m.Subject, m.Text, m.HTML = "", "", ""
+		m.Template = mailer.Template{ID: "welcome", Data: map[string]any{}}
+		for name, value := range rapid.MapOfN(providertest.Line(1, 5), providertest.Line(0, 9), 0, 5).Draw(t, "data") {
 			m.Template.Data[name] = value
 		}
 	} else {
-		m.Subject, m.Text, m.HTML = text(1, 60).Draw(t, "subject"), rapid.String().Draw(t, "text"), rapid.String().Draw(t, "html")
-	}
-	if m.Validate() != nil {
-		t.Skip("not valid")
+		m.Subject = cmp.Or(m.Subject, "x")
 	}
 	return m
 }
 
-func TestRequestGivesTheMessageBack(t *testing.T) {
-	p, service := capture(t, Config{APIKey: key})
-	rapid.Check(t, func(t *rapid.T) {
-		m := draw(t)
-		r, err := p.Send(t.Context(), m)
-		require.NoError(t, err)
-		require.Equal(t, "https://api.smtp2go.com/v3/email/send", service.url)
-		require.Equal(t, []string{key}, service.header["X-Smtp2go-Api-Key"])
-		requireSays(t, m, r, decode(t, service.body))
-	})
-}
+func TestRequestGivesTheMessageBack(t *testing.T) { requests(t).Check(t) }
 
-func FuzzRequest(f *testing.F) {
-	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "", []byte("x"))
-	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.png", "image/png", "a.png", []byte("x"))
-	f.Add(`Eve" <eve@evil.example>, "x`, `"toni> ORCPT=eve"@example.com`, "a\r\nBcc: eve@evil.example", "\x00", "\u2028", "X-A: b\r\nBcc", "eve@evil.example",
-		"tag\x7f", "mailer_id", "\xff", "a\".txt", "text/plain; name=\"x", "a>\r\n", []byte(`","bcc":["eve@evil.example"],"a":"`))
-	f.Add("Eve, eve@evil.example", "a@b\u00fccher.example", "", "", "", "x-mailer-ID", "\t", "\U0001f680", "K", "k", "..", "", "", []byte{})
-	f.Fuzz(func(t *testing.T, name, address, subject, text, html, header, value, tag, key, entry, file, typ, cid string, content []byte) {
-		m := mailer.Message{
-			From:        mailer.Address{Name: name, Address: "shop@example.com"},
-			To:          []mailer.Address{{Name: name, Address: address}, {Name: subject, Address: "ada@example.com"}},
-			ReplyTo:     []mailer.Address{{Name: value, Address: address}, {Name: name, Address: "help@example.com"}},
-			Subject:     subject,
-			Text:        text,
-			HTML:        html,
-			Headers:     map[string]string{header: value},
-			Tags:        []string{tag},
-			Metadata:    map[string]string{key: entry},
-			Attachments: []mailer.Attachment{{Name: file, ContentType: typ, ContentID: cid, Content: content}},
-		}
-		if text == "" && html == "" {
-			m.Template = mailer.Template{ID: "welcome", Data: map[string]any{"a": "b"}}
-		}
-		p, service := capture(t, Config{APIKey: "api-fuzz"})
-		r, err := p.Send(t.Context(), m)
-		if m.Validate() != nil {
-			require.ErrorIs(t, err, mailer.KindInvalid)
-		}
-		if err != nil {
-			require.True(t, mailer.NotSent(err))
-			require.Nil(t, service.body, "there was traffic")
-			require.Equal(t, err.Error(), p.Check(m).Error())
-			return
-		}
-		requireSays(t, m, r, decode(t, service.body))
-	})
-}
+func FuzzRequest(f *testing.F) { requests(f).Fuzz(f) }
 
 func TestSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it is midnight, 2000-01-01
@@ -312,7 +197,7 @@ func TestSchedule(t *testing.T) {
 			m.SendAt = time.Now().Add(c.in).In(c.zone)
 			_, err := p.Send(t.Context(), m)
 			require.NoError(t, err, name)
-			require.Equal(t, c.want, decode(t, service.body).Schedule, name)
+			require.Equal(t, c.want, decode(t, service.Body).Schedule, name)
 		}
 		m := registration
 		m.SendAt = time.Now().Add(MaxDelay + time.Nanosecond)

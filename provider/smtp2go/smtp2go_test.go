@@ -420,5 +420,5 @@ func TestNewKeepsNothingThatCanChange(t *testing.T) {
 		Template: mailer.Template{ID: "welcome"},
 	})
 	require.NoError(t, err)
-	require.Equal(t, "id-of-1", decode(t, service.body).TemplateID)
+	require.Equal(t, "id-of-1", decode(t, service.Body).TemplateID)
 }

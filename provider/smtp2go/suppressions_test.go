@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 	"github.com/seed355143d4/mailer/suppression"
 	"github.com/seed355143d4/mailer/webhook"
 )
 
 // told is a Provider whose service gets the bodies, and answers so.
 func told(t *testing.T, url string, answer func(body string) (int, string)) *Provider {
-	p, err := New(Config{APIKey: key, HTTPClient: answers(func(r *http.Request, b []byte) (int, string) {
+	p, err := New(Config{APIKey: key, HTTPClient: providertest.Client(func(r *http.Request, b []byte) (int, string) {
 		require.Equal(t, "POST "+BaseURL+url, r.Method+" "+r.URL.String())
 		require.Equal(t, key, r.Header.Get("X-Smtp2go-Api-Key"))
 		return answer(string(b))
@@ -180,7 +181,7 @@ func TestPushSuppressions(t *testing.T) {
 }
 
 func ExampleProvider_PullSuppressions() {
-	p, err := New(Config{APIKey: key, HTTPClient: answers(func(*http.Request, []byte) (int, string) {
+	p, err := New(Config{APIKey: key, HTTPClient: providertest.Client(func(*http.Request, []byte) (int, string) {
 		return 200, `{"data":{"results":[{"email_address":"gone@example.com","reason":"bounce"}],"continue_token":null}}`
 	})})
 	if err != nil {

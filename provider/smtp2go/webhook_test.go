@@ -124,7 +124,7 @@ func reported(t *testing.T, m mailer.Message) (mailer.Receipt, *http.Request) {
 	report := map[string]any{
 		"event": "delivered", "time": "2026-03-04T10:11:13Z", "email_id": "1u0SwL-B9zBpi9ffUq-JAB2", "rcpt": m.To[0].Address,
 	}
-	for _, h := range decode(t, service.body).CustomHeaders {
+	for _, h := range decode(t, service.Body).CustomHeaders {
 		report[h.Header] = h.Value // as the webhook's "headers" ask for
 	}
 	body, err := json.Marshal(report)

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
 // batch makes n messages.
@@ -40,7 +41,7 @@ type calls struct {
 }
 
 func (c *calls) client(t *testing.T) *http.Client {
-	return answers(func(_ *http.Request, body []byte) (int, string) {
+	return providertest.Client(func(_ *http.Request, body []byte) (int, string) {
 		var ids []string
 		for _, m := range decode(t, body).Messages {
 			ids = append(ids, m.MessageId)
@@ -184,7 +185,7 @@ func TestBatchAnswers(t *testing.T) {
 
 func TestBatchLosesOneAnswer(t *testing.T) {
 	lost := errors.New("connection reset")
-	client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	client := &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		c := new(calls)
 		resp, err := c.client(t).Transport.RoundTrip(r)
 		if c.seen[0][0] == "m10" {
@@ -235,7 +236,7 @@ func TestBatchEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
-		client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		client := &http.Client{Transport: providertest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 			select {
 			case <-time.After(time.Second):
 				return (&calls{}).client(t).Transport.RoundTrip(r)
@@ -264,7 +265,7 @@ func TestBatchEndsWithItsContext(t *testing.T) {
 func TestBatchGivesTheMessagesBack(t *testing.T) {
 	var mu sync.Mutex
 	said := map[string]wireMessage{}
-	client := answers(func(_ *http.Request, body []byte) (int, string) {
+	client := providertest.Client(func(_ *http.Request, body []byte) (int, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, m := range decode(t, body).Messages {
@@ -278,6 +279,9 @@ func TestBatchGivesTheMessagesBack(t *testing.T) {
 		ms := rapid.SliceOfN(rapid.Custom(draw), 1, 12).Draw(t, "messages")
 		for i := range ms {
 			ms[i].ID = fmt.Sprintf("m%d", i)
+			if ms[i].Validate() != nil {
+				t.Skip("not valid")
+			}
 		}
 		clear(said)
 		results := p.SendBatch(t.Context(), ms)

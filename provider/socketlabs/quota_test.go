@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed355143d4/mailer"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
 func TestVerify(t *testing.T) {
@@ -33,7 +34,7 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var body string
-			client := answers(func(r *http.Request, b []byte) (int, string) {
+			client := providertest.Client(func(r *http.Request, b []byte) (int, string) {
 				require.Equal(t, "POST https://inject.socketlabs.com/api/v1/email", r.Method+" "+r.URL.String())
 				require.Equal(t, "Bearer "+key, r.Header.Get("Authorization"))
 				body = string(b)
@@ -55,11 +56,11 @@ func TestVerify(t *testing.T) {
 	t.Run("a legacy key goes into the body", func(t *testing.T) {
 		p, service := capture(t, Config{ServerID: 12345, APIKey: legacy})
 		require.NoError(t, p.Verify(t.Context()))
-		require.Equal(t, legacy, decode(t, service.body).ApiKey)
+		require.Equal(t, legacy, decode(t, service.Body).ApiKey)
 	})
 	t.Run("the caller gives up", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		client := &http.Client{Transport: providertest.RoundTrip(func(*http.Request) (*http.Response, error) {
 			cancel()
 			return nil, ctx.Err()
 		})}

@@ -1,14 +1,12 @@
 package socketlabs
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -16,42 +14,19 @@ import (
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/adapter"
 	"github.com/seed355143d4/mailer/internal/envelope"
+	"github.com/seed355143d4/mailer/provider/providertest"
 )
 
-// roundTrip plays the service without a network.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// answers is an HTTP client whose service answers like that.
-func answers(answer func(r *http.Request, body []byte) (status int, text string)) *http.Client {
-	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		status, text := answer(r, body)
-		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text))}, nil
-	})}
-}
-
-// sent is what reached the service.
-type sent struct {
-	url    string
-	header http.Header
-	body   []byte
-}
+// registration is the mail that most applications send most.
+var registration = providertest.Registration()
 
 // capture returns a Provider whose messages are all taken, and where they go.
-func capture(t require.TestingT, c Config) (*Provider, *sent) {
-	s := new(sent)
-	c.HTTPClient = answers(func(r *http.Request, body []byte) (int, string) {
-		s.url, s.header, s.body = r.URL.String(), r.Header, body
-		return 200, yes200
-	})
+func capture(t require.TestingT, c Config) (*Provider, *providertest.Call) {
+	client, service := providertest.Capture(providertest.JSON(200, yes200))
+	c.HTTPClient = client
 	p, err := New(c)
 	require.NoError(t, err)
-	return p, s
+	return p, service
 }
 
 // wire is a request as SocketLabs documents it, with nothing else in it.
@@ -82,11 +57,7 @@ type wireMessage struct {
 }
 
 func decode(t require.TestingT, body []byte) (w wire) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&w))
-	_, err := d.Token()
-	require.ErrorIs(t, err, io.EOF)
+	providertest.Decode(t, body, &w)
 	return w
 }
 
@@ -139,21 +110,7 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wireM
 		require.NotContains(t, headers, h.Name, "a header stands twice")
 		headers[h.Name] = h.Value
 	}
-	want := map[string]string{}
-	for name, value := range m.Headers {
-		want[name] = value
-	}
-	var list []string
-	if m.Unsubscribe.URL != "" {
-		list = append(list, "<"+m.Unsubscribe.URL+">")
-		want["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-	}
-	if m.Unsubscribe.Mailto != "" {
-		list = append(list, "<mailto:"+m.Unsubscribe.Mailto+">")
-	}
-	if list != nil {
-		want["List-Unsubscribe"] = strings.Join(list, ", ")
-	}
+	want := providertest.HeadersOf(m)
 	require.Equal(t, want, headers)
 
 	require.Len(t, w.Attachments, len(m.Attachments))
@@ -195,126 +152,62 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, w wireM
 	require.Equal(t, m.Track.Clicks != mailer.Default, dropped["Track.Clicks"])
 }
 
-// text draws a line of text in many scripts.
-func text(min, max int) *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.RuneFrom([]rune(`"\<>(),;:@. '%é`), unicode.L, unicode.N, unicode.P, unicode.S), min, max, -1)
-}
-
-func mailboxOf(t *rapid.T) mailer.Address {
-	return mailer.Address{
-		Name:    strings.TrimSpace(text(0, 20).Draw(t, "name")),
-		Address: rapid.StringMatching(`[a-z0-9!#$%&'*+/=?^_{|}~]{1,8}(\.[a-z]{1,3})?@[a-z]{1,8}\.(example|xn--bcher-kva\.example)`).Draw(t, "address"),
+// requests are read back by requireSays.
+func requests(t require.TestingT) providertest.Requests {
+	p, service := capture(t, Config{ServerID: 12345, APIKey: legacy})
+	return providertest.Requests{
+		Provider: p, Service: service, Draw: draw, Template: "4711",
+		Says: func(t require.TestingT, m mailer.Message, r mailer.Receipt, c *providertest.Call) {
+			w := decode(t, c.Body)
+			require.Equal(t, int64(12345), w.ServerId)
+			require.Equal(t, legacy, w.ApiKey)
+			require.Len(t, w.Messages, 1)
+			requireSays(t, m, r, w.Messages[0])
+		},
+		Hostile: func(m *mailer.Message) {
+			m.ReplyTo = m.ReplyTo[:1]
+			m.Extras = []mailer.Extra{Extra{MailingID: m.Tags[0], AMP: m.HTML}}
+		},
 	}
 }
 
-// draw draws a message that is carried.
+// draw draws a message that SocketLabs takes if it is valid: with a text, or a
+// template, or a template and data, which goes to each recipient of To apart.
 func draw(t *rapid.T) mailer.Message {
-	addresses := func(min, max int, name string) []mailer.Address {
-		return rapid.SliceOfN(rapid.Custom(mailboxOf), min, max).Draw(t, name)
+	m := providertest.Draw(t)
+	m.ReplyTo = m.ReplyTo[:min(1, len(m.ReplyTo))]
+	m.Subject = cmp.Or(m.Subject, "x")
+	if long := rapid.SampledFrom([]string{"", "", strings.Repeat("v", 2000), strings.Repeat("\"", 1500)}).Draw(t, "long"); long != "" {
+		m.Metadata["long"] = long
 	}
-	m := mailer.Message{
-		ID:      rapid.StringMatching(`[A-Za-z0-9_-]{0,64}`).Draw(t, "id"),
-		From:    mailboxOf(t),
-		To:      addresses(1, 5, "to"),
-		ReplyTo: addresses(0, 1, "reply-to"),
-		Attachments: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailer.Attachment {
-			return mailer.Attachment{
-				Name:        text(1, 20).Draw(t, "file"),
-				ContentType: rapid.SampledFrom([]string{"", "image/png", "text/plain; charset=utf-8"}).Draw(t, "type"),
-				ContentID:   rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "cid"),
-				Content:     rapid.SliceOf(rapid.Byte()).Draw(t, "content"),
-			}
-		}), 0, 3).Draw(t, "attachments"),
-		Headers:     rapid.MapOfN(rapid.StringMatching(`X-[A-Z][a-z]{1,8}`), text(0, 40), 0, 4).Draw(t, "headers"),
-		Unsubscribe: mailer.Unsubscribe{URL: rapid.SampledFrom([]string{"", "https://example.com/?a=1&b=2"}).Draw(t, "url"), Mailto: rapid.SampledFrom([]string{"", "leave@example.com"}).Draw(t, "mailto")},
-		Tags:        rapid.SliceOfN(text(1, 40), 0, 5).Draw(t, "tags"),
-		Metadata:    rapid.MapOfN(text(1, 22), rapid.OneOf(text(0, 90), rapid.SampledFrom([]string{strings.Repeat("v", 2000), strings.Repeat("\"", 1500)})), 0, 12).Draw(t, "metadata"),
-		Track:       mailer.Tracking{Opens: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "opens")), Clicks: mailer.Switch(rapid.IntRange(0, 2).Draw(t, "clicks"))},
-		Subject:     text(1, 60).Draw(t, "subject"),
-	}
-	x := Extra{MailingID: text(0, 20).Draw(t, "mailing")}
+	x := Extra{MailingID: providertest.Line(0, 20).Draw(t, "mailing")}
 	switch rapid.IntRange(0, 2).Draw(t, "form") {
 	case 0:
-		m.Text, m.HTML, x.AMP = rapid.String().Draw(t, "text"), rapid.String().Draw(t, "html"), rapid.String().Draw(t, "amp")
-		m.Cc, m.Bcc = addresses(0, 3, "cc"), addresses(0, 3, "bcc")
+		x.AMP = rapid.String().Draw(t, "amp")
 	case 1:
-		m.Template.ID = "4711"
-		m.Cc, m.Bcc = addresses(0, 3, "cc"), addresses(0, 3, "bcc")
+		m.Text, m.HTML, m.Template.ID = "", "", "4711"
 	case 2:
-		m.Template.ID = "4711"
-		m.Template.Data = map[string]any{}
+		m.Text, m.HTML, m.Cc, m.Bcc = "", "", nil, nil
+		m.Template = mailer.Template{ID: "4711", Data: map[string]any{}}
 		for name, value := range rapid.MapOfN(rapid.StringMatching(`[a-z]{1,3}[0-9_]`), rapid.StringMatching(`[a-z<"é%]{0,9}%?[a-z]?`), 1, 5).Draw(t, "data") {
 			m.Template.Data[name] = value
+		}
+		if all, err := json.Marshal(m); err != nil || strings.Contains(string(all), "%%") {
+			t.Skip("merging would find a field")
 		}
 	}
 	if x != (Extra{}) {
 		m.Extras = []mailer.Extra{x}
 	}
-	if m.Validate() != nil || strings.Contains(x.AMP, "\x00") {
+	if strings.Contains(x.AMP, "\x00") {
 		t.Skip("not valid")
-	}
-	if all, err := json.Marshal(m); m.Template.Data != nil && (err != nil || strings.Contains(string(all), "%%")) {
-		t.Skip("merging would find a field")
 	}
 	return m
 }
 
-func TestRequestGivesTheMessageBack(t *testing.T) {
-	p, service := capture(t, Config{ServerID: 12345, APIKey: legacy})
-	rapid.Check(t, func(t *rapid.T) {
-		m := draw(t)
-		r, err := p.Send(t.Context(), m)
-		require.NoError(t, err)
-		w := decode(t, service.body)
-		require.Equal(t, int64(12345), w.ServerId)
-		require.Equal(t, legacy, w.ApiKey)
-		require.Len(t, w.Messages, 1)
-		requireSays(t, m, r, w.Messages[0])
-	})
-}
+func TestRequestGivesTheMessageBack(t *testing.T) { requests(t).Check(t) }
 
-func FuzzRequest(f *testing.F) {
-	f.Add("Ada", "ada@example.com", "Hello", "text", "<p>html</p>", "X-A", "b", "tag", "key", "value", "a.txt", "text/plain", "cid", []byte("x"), "", "")
-	f.Add(`Eve" <eve@evil.example>, "x`, `"toni> ORCPT=eve"@example.com`, "a\r\nBcc: eve@evil.example", "\x00", "\u2028", "X-A: b\r\nBcc", "eve@evil.example",
-		"tag\x7f", "mailer_id", "\xff", "a\".txt", "text/plain; name=\"x", "a>\r\n", []byte(`","Bcc":[{"EmailAddress":"eve@evil.example"}],"A":"`), "", "")
-	f.Add("%%link%%", "a%%b%%@example.com", "%%", "", "", "x-xsMessageId", "\t", "\U0001f680", "K", "k", "..", "", "", []byte{}, "deliveryaddress", "eve@evil.example")
-	f.Add("\u760d\u760a", "a@b\u00fccher.example", `\`, "", "", "X-B", `"}`, "t", "K", "k", "a", "", "", []byte{}, "link", "%%%%")
-	f.Fuzz(func(t *testing.T, name, address, subject, text, html, header, value, tag, key, entry, file, typ, cid string, content []byte, datum, fill string) {
-		m := mailer.Message{
-			From:        mailer.Address{Name: name, Address: "shop@example.com"},
-			To:          []mailer.Address{{Name: name, Address: address}, {Name: subject, Address: "ada@example.com"}},
-			ReplyTo:     []mailer.Address{{Name: value, Address: address}},
-			Subject:     subject,
-			Text:        text,
-			HTML:        html,
-			Headers:     map[string]string{header: value},
-			Tags:        []string{tag},
-			Metadata:    map[string]string{key: entry},
-			Attachments: []mailer.Attachment{{Name: file, ContentType: typ, ContentID: cid, Content: content}},
-			Extras:      []mailer.Extra{Extra{MailingID: tag, AMP: html}},
-		}
-		if text == "" && html == "" {
-			m.Template = mailer.Template{ID: "4711"}
-			if datum != "" {
-				m.Template.Data = map[string]any{datum: fill}
-			}
-		}
-		p, service := capture(t, Config{ServerID: 12345, APIKey: legacy})
-		r, err := p.Send(t.Context(), m)
-		if m.Validate() != nil {
-			require.ErrorIs(t, err, mailer.KindInvalid)
-		}
-		if err != nil {
-			require.True(t, mailer.NotSent(err))
-			require.Nil(t, service.body, "there was traffic")
-			require.Equal(t, err.Error(), p.Check(m).Error())
-			return
-		}
-		w := decode(t, service.body)
-		require.Len(t, w.Messages, 1)
-		requireSays(t, m, r, w.Messages[0])
-	})
-}
+func FuzzRequest(f *testing.F) { requests(f).Fuzz(f) }
 
 func TestTheKeyGoesWhereItBelongs(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -331,19 +224,19 @@ func TestTheKeyGoesWhereItBelongs(t *testing.T) {
 			p, service := capture(t, Config{ServerID: 9007199254740993, APIKey: c.key})
 			_, err := p.Send(t.Context(), registration)
 			require.NoError(t, err)
-			w := decode(t, service.body)
+			w := decode(t, service.Body)
 			require.Equal(t, int64(9007199254740993), w.ServerId)
 			if c.bearer {
-				require.Equal(t, "Bearer "+c.key, service.header.Get("Authorization"))
+				require.Equal(t, "Bearer "+c.key, service.Header.Get("Authorization"))
 				require.Empty(t, w.ApiKey)
 			} else {
-				require.Empty(t, service.header.Get("Authorization"))
+				require.Empty(t, service.Header.Get("Authorization"))
 				require.Equal(t, c.key, w.ApiKey)
 			}
 		})
 	}
 	t.Run("a legacy key that an answer repeats is not told", func(t *testing.T) {
-		client := answers(func(_ *http.Request, body []byte) (int, string) { return 502, "<pre>" + string(body) + "</pre>" })
+		client := providertest.Client(func(_ *http.Request, body []byte) (int, string) { return 502, "<pre>" + string(body) + "</pre>" })
 		p, err := New(Config{ServerID: 1, APIKey: legacy, HTTPClient: client})
 		require.NoError(t, err)
 		_, err = p.Send(t.Context(), registration)
@@ -364,7 +257,7 @@ func TestBaseURL(t *testing.T) {
 		p, service := capture(t, Config{ServerID: 1, APIKey: key, BaseURL: given})
 		_, err := p.Send(t.Context(), registration)
 		require.NoError(t, err)
-		require.Equal(t, want, service.url)
+		require.Equal(t, want, service.URL)
 	}
 }
 
@@ -384,7 +277,7 @@ func TestRequestLiteral(t *testing.T) {
 		`"ReplyTo":{"EmailAddress":"help@example.com"},`+
 		`"To":[{"EmailAddress":"amal@example.com","FriendlyName":"Noor, Amal"},{"EmailAddress":"ben@example.com"}],`+
 		`"Bcc":[{"EmailAddress":"archive@example.com"}],"Subject":"Hello","HtmlBody":"<b>8841</b>",`+
-		`"MessageId":"8841","MailingId":"spring","Metadata":[{"Key":"plan","Value":"pro"}],"Tags":["<a>"]}]}`, string(service.body))
+		`"MessageId":"8841","MailingId":"spring","Metadata":[{"Key":"plan","Value":"pro"}],"Tags":["<a>"]}]}`, string(service.Body))
 
 	m = mailer.Message{
 		ID: "8841", From: m.From, To: m.To,
@@ -397,7 +290,7 @@ func TestRequestLiteral(t *testing.T) {
 		`[{"Field":"DeliveryAddress","Value":"amal@example.com"},{"Field":"RecipientName","Value":"Noor, Amal"}],`+
 		`[{"Field":"DeliveryAddress","Value":"ben@example.com"},{"Field":"RecipientName","Value":""}]],`+
 		`"Global":[{"Field":"Count","Value":"3"},{"Field":"Name","Value":"<Ada>"}]},`+
-		`"ApiTemplate":"4711","MessageId":"8841"}]}`, string(service.body))
+		`"ApiTemplate":"4711","MessageId":"8841"}]}`, string(service.Body))
 }
 
 func TestMerging(t *testing.T) {
@@ -500,7 +393,7 @@ func TestReportingFillsTheRoomAndNoMore(t *testing.T) {
 	const tag = len(`"",`) + 255 - 38
 	r, err := p.Send(t.Context(), m)
 	require.NoError(t, err)
-	w := decode(t, service.body).Messages[0]
+	w := decode(t, service.Body).Messages[0]
 	require.Len(t, w.Tags, 6)
 	require.Len(t, w.Metadata, (12_500-6*tag)/entry)
 	require.Len(t, r.Dropped, 6-len(w.Metadata))
@@ -528,5 +421,5 @@ func TestSizeIsTheWholeRequest(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.Send(t.Context(), m)
 	require.NoError(t, err)
-	require.EqualValues(t, len(service.body), r.body.Size())
+	require.EqualValues(t, len(service.Body), r.body.Size())
 }

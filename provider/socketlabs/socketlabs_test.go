@@ -434,5 +434,5 @@ func TestNewKeepsNothingThatCanChange(t *testing.T) {
 		Template: mailer.Template{ID: "welcome"},
 	})
 	require.NoError(t, err)
-	require.Equal(t, "1", decode(t, service.body).Messages[0].ApiTemplate)
+	require.Equal(t, "1", decode(t, service.Body).Messages[0].ApiTemplate)
 }

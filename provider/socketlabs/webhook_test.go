@@ -97,7 +97,7 @@ func reported(t *testing.T, m mailer.Message) (mailer.Receipt, *http.Request) {
 	p, service := capture(t, Config{ServerID: 12345, APIKey: key})
 	receipt, err := p.Send(t.Context(), m)
 	require.NoError(t, err)
-	said := decode(t, service.body).Messages[0]
+	said := decode(t, service.Body).Messages[0]
 	body, err := json.Marshal(map[string]any{
 		"Type": "Delivered", "DateTime": "2026-03-04T10:11:13Z", "ServerId": 12345, "SecretKey": hookSecret,
 		"MessageId": said.MessageId, "MailingId": said.MailingId, "Address": said.To[0].EmailAddress,
