@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -51,7 +50,7 @@ CREATE TABLE IF NOT EXISTS mailer_counts (
 
 // Create creates the tables unless they exist. Many processes may do so at once.
 func (h *Health) Create(ctx context.Context) error {
-	return h.transact(ctx, func(tx *sql.Tx) error {
+	return transact(ctx, h.db, func(tx *sql.Tx) error {
 		if h.dialect == PostgreSQL {
 			// CREATE TABLE IF NOT EXISTS fails if two do it in one moment.
 			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(6276)"); err != nil {
@@ -69,7 +68,7 @@ const keepCounts = 62 * 24 * time.Hour
 // Exchange implements [failover.Backend], in one transaction.
 func (h *Health) Exchange(ctx context.Context, news failover.News) (known failover.News, err error) {
 	known = failover.News{Rests: map[string]failover.SharedRest{}, Counts: map[string]int64{}}
-	err = h.transact(ctx, func(tx *sql.Tx) error {
+	err = transact(ctx, h.db, func(tx *sql.Tx) error {
 		// In the order of the names, so that no two transactions wait for each other.
 		// What writes stands first, since SQLite does not let a reader become a writer
 		// after another one wrote.
@@ -172,19 +171,4 @@ func kind(name string) mailer.Kind {
 		}
 	}
 	return mailer.KindUnknown
-}
-
-func (h *Health) transact(ctx context.Context, do func(tx *sql.Tx) error) error {
-	tx, err := h.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("sqlstore: %w", err)
-	}
-	if err = do(tx); err == nil {
-		err = tx.Commit()
-	}
-	if err != nil {
-		_ = tx.Rollback() // the first error is the one that says why
-		return fmt.Errorf("sqlstore: %w", err)
-	}
-	return nil
 }

@@ -23,6 +23,12 @@ import (
 // of entries that expired or were removed stay, so that late news cannot bring them
 // back; Prune deletes them.
 type Suppression struct {
+	// FoldLocal says that the case of the local part makes no difference. What is
+	// written is the same either way, and reading alone looks at it: it can be set,
+	// or no more, over a table that has been filled, and processes that differ in it
+	// miss nothing of each other's. Set it before the first use.
+	FoldLocal bool
+
 	db      *sql.DB
 	dialect Dialect
 }
@@ -38,32 +44,38 @@ func NewSuppression(db *sql.DB, dialect Dialect) (*Suppression, error) {
 	if err := dialect.check(); err != nil {
 		return nil, err
 	}
-	return &Suppression{db, dialect}, nil
+	return &Suppression{db: db, dialect: dialect}, nil
 }
 
 // SuppressionSchema is what Create executes, for those who create tables otherwise.
 // It suits both dialects. Times are in microseconds of the Unix epoch; expires is
-// the highest number of 64 bits for an entry that stays. A row with removed 1 says
-// that there is no entry of that name, as of created.
+// the highest number of 64 bits for an entry that stays. folded is the
+// [suppression.Key] of the address with its local part folded. removed is when the
+// entry was removed last, -1 if it never was: there is one if created is later.
 const SuppressionSchema = `CREATE TABLE IF NOT EXISTS mailer_suppressions (
-	address TEXT NOT NULL,
+	folded  TEXT NOT NULL,
 	stream  TEXT NOT NULL,
 	reason  TEXT NOT NULL,
+	address TEXT NOT NULL,
 	source  TEXT NOT NULL,
 	detail  TEXT NOT NULL,
 	bounces INTEGER NOT NULL,
 	created BIGINT NOT NULL,
 	expires BIGINT NOT NULL,
-	removed SMALLINT NOT NULL,
-	PRIMARY KEY (address, stream, reason)
+	removed BIGINT NOT NULL,
+	PRIMARY KEY (folded, stream, reason, address)
 )`
 
-// never is the expires of an entry that stays.
-const never = math.MaxInt64
+const (
+	// never is the expires of an entry that stays.
+	never = math.MaxInt64
+	// all is the limit of a query that has none.
+	all = math.MaxInt32
+)
 
 // Create creates the table unless it exists. Many processes may do so at once.
 func (s *Suppression) Create(ctx context.Context) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return transact(ctx, s.db, func(tx *sql.Tx) error {
 		if s.dialect == PostgreSQL {
 			// CREATE TABLE IF NOT EXISTS fails if two do it in one moment.
 			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(6277)"); err != nil {
@@ -75,49 +87,69 @@ func (s *Suppression) Create(ctx context.Context) error {
 	})
 }
 
+// Key is that of [suppression.Store].
+func (s *Suppression) Key(address string) (key string, ok bool) {
+	return suppression.Key(address, s.FoldLocal)
+}
+
 // lookupAddresses is how many addresses one query asks for at most.
 const lookupAddresses = 500
 
 // Lookup is that of [suppression.Store]: one query for every 500 addresses.
 func (s *Suppression) Lookup(ctx context.Context, addresses []string) (found []suppression.Entry, err error) {
-	keys := make([]any, 0, len(addresses)+1)
-	seen := make(map[string]bool, len(addresses))
+	asked, seen := make(map[string]bool, len(addresses)), make(map[string]bool, len(addresses))
+	var folded []any
 	for _, a := range addresses {
-		if key, ok := suppression.Key(a); ok && !seen[key] {
+		key, ok := s.Key(a)
+		if !ok || asked[key] {
+			continue
+		}
+		asked[key] = true
+		if key, _ = suppression.Key(key, true); !seen[key] {
 			seen[key] = true
-			keys = append(keys, key)
+			folded = append(folded, key)
 		}
 	}
 	now := time.Now().UnixMicro()
-	for part := range slices.Chunk(keys, lookupAddresses) {
-		page, err := s.query(ctx, `removed = 0 AND expires > ? AND address IN (?`+strings.Repeat(", ?", len(part)-1)+`)`, append([]any{now}, part...)...)
+	for part := range slices.Chunk(folded, lookupAddresses) {
+		rows, err := s.query(ctx, all, `folded IN (?`+strings.Repeat(", ?", len(part)-1)+`)`, part...)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, page...)
+		for len(rows) > 0 {
+			n := s.oneName(rows)
+			e, ok := together(rows[:n], now)
+			rows = rows[n:]
+			if key, _ := s.Key(e.Address); ok && asked[key] {
+				found = append(found, e)
+			}
+		}
 	}
 	return found, nil
 }
 
-// query returns the entries of the rows that a condition fits.
-func (s *Suppression) query(ctx context.Context, where string, args ...any) (found []suppression.Entry, err error) {
-	rows, err := s.db.QueryContext(ctx, s.dialect.sql(`SELECT address, stream, reason, source, detail, bounces, created, expires
-		FROM mailer_suppressions WHERE `+where), args...)
+// row is a row of the table: an entry, or that it was removed.
+type row struct {
+	suppression.Entry
+	folded                    string
+	created, expires, removed int64
+}
+
+// query returns the first rows that a condition fits, in the order of the primary
+// key.
+func (s *Suppression) query(ctx context.Context, limit int, where string, args ...any) (found []row, err error) {
+	rows, err := s.db.QueryContext(ctx, s.dialect.sql(`SELECT folded, stream, reason, address, source, detail, bounces, created, expires, removed
+		FROM mailer_suppressions WHERE `+where+` ORDER BY folded, stream, reason, address LIMIT ?`), append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var e suppression.Entry
-		var created, expires int64
-		if err := rows.Scan(&e.Address, &e.Stream, &e.Reason, &e.Source, &e.Detail, &e.Count, &created, &expires); err != nil {
+		var r row
+		if err := rows.Scan(&r.folded, &r.Stream, &r.Reason, &r.Address, &r.Source, &r.Detail, &r.Count, &r.created, &r.expires, &r.removed); err != nil {
 			return nil, fmt.Errorf("sqlstore: %w", err)
 		}
-		e.Created = time.UnixMicro(created).UTC()
-		if expires != never {
-			e.Expires = time.UnixMicro(expires).UTC()
-		}
-		found = append(found, e)
+		found = append(found, r)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", err)
@@ -125,29 +157,60 @@ func (s *Suppression) query(ctx context.Context, where string, args ...any) (fou
 	return found, nil
 }
 
+// oneName returns how many rows at the beginning are of one name.
+func (s *Suppression) oneName(rows []row) int {
+	first := rows[0]
+	other := slices.IndexFunc(rows, func(r row) bool {
+		return r.folded != first.folded || r.Stream != first.Stream || r.Reason != first.Reason || r.Address != first.Address && !s.FoldLocal
+	})
+	if other < 0 {
+		return len(rows)
+	}
+	return other
+}
+
+// together returns the entry of rows of one name, if there is one: the newest of those
+// that were not removed since, with the latest end.
+func together(rows []row, now int64) (e suppression.Entry, ok bool) {
+	removed := slices.MaxFunc(rows, func(a, b row) int { return cmp.Compare(a.removed, b.removed) }).removed
+	created, expires := removed, int64(0)
+	for _, r := range rows {
+		if r.created > removed {
+			expires = max(expires, r.expires)
+		}
+		if r.created > created {
+			created, e = r.created, r.Entry
+		}
+	}
+	e.Created = time.UnixMicro(created).UTC()
+	if expires != never {
+		e.Expires = time.UnixMicro(expires).UTC()
+	}
+	return e, expires > now
+}
+
 // Add is that of [suppression.Store]. It adds all entries or, with an error, none.
 func (s *Suppression) Add(ctx context.Context, entries []suppression.Entry) error {
 	// The later end counts, and of all else the newer, unless the row says that the
 	// entry was removed since.
-	return s.write(ctx, entries, 0, `ON CONFLICT (address, stream, reason) DO UPDATE SET
+	return s.write(ctx, entries, false, `ON CONFLICT (folded, stream, reason, address) DO UPDATE SET
 		source = CASE WHEN excluded.created >= t.created THEN excluded.source ELSE t.source END,
 		detail = CASE WHEN excluded.created >= t.created THEN excluded.detail ELSE t.detail END,
 		bounces = CASE WHEN excluded.created >= t.created THEN excluded.bounces ELSE t.bounces END,
 		created = CASE WHEN excluded.created >= t.created THEN excluded.created ELSE t.created END,
-		expires = CASE WHEN t.removed = 1 OR excluded.expires >= t.expires THEN excluded.expires ELSE t.expires END,
-		removed = 0
-		WHERE t.removed = 0 OR excluded.created > t.created`)
+		expires = CASE WHEN t.removed >= t.created OR excluded.expires >= t.expires THEN excluded.expires ELSE t.expires END
+		WHERE excluded.created > t.removed`)
 }
 
 // Remove is that of [suppression.Store]. It removes all entries or, with an error,
 // none.
 func (s *Suppression) Remove(ctx context.Context, entries []suppression.Entry) error {
-	return s.write(ctx, entries, 1, `ON CONFLICT (address, stream, reason) DO UPDATE SET
-		detail = '', created = excluded.created, removed = 1
-		WHERE excluded.created >= t.created`)
+	return s.write(ctx, entries, true, `ON CONFLICT (folded, stream, reason, address) DO UPDATE SET
+		detail = CASE WHEN excluded.removed >= t.created THEN '' ELSE t.detail END, removed = excluded.removed
+		WHERE excluded.removed > t.removed`)
 }
 
-func (s *Suppression) write(ctx context.Context, entries []suppression.Entry, removed int, conflict string) error {
+func (s *Suppression) write(ctx context.Context, entries []suppression.Entry, remove bool, conflict string) error {
 	normal := make([]suppression.Entry, len(entries))
 	for i, e := range entries {
 		var err error
@@ -162,20 +225,24 @@ func (s *Suppression) write(ctx context.Context, entries []suppression.Entry, re
 	slices.SortStableFunc(normal, func(a, b suppression.Entry) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Reason, b.Reason))
 	})
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return transact(ctx, s.db, func(tx *sql.Tx) error {
 		insert, err := tx.PrepareContext(ctx, s.dialect.sql(`INSERT INTO mailer_suppressions AS t
-			(address, stream, reason, source, detail, bounces, created, expires, removed)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) `+conflict))
+			(folded, stream, reason, address, source, detail, bounces, created, expires, removed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) `+conflict))
 		if err != nil {
 			return err
 		}
 		defer insert.Close()
 		for _, e := range normal {
-			expires := int64(never)
+			folded, _ := suppression.Key(e.Address, true)
+			created, expires, removed := e.Created.UnixMicro(), int64(never), int64(-1)
 			if !e.Expires.IsZero() {
 				expires = e.Expires.UnixMicro()
 			}
-			if _, err := insert.ExecContext(ctx, e.Address, e.Stream, string(e.Reason), e.Source, e.Detail, e.Count, e.Created.UnixMicro(), expires, removed); err != nil {
+			if remove {
+				e.Detail, removed = "", created
+			}
+			if _, err := insert.ExecContext(ctx, folded, e.Stream, string(e.Reason), e.Address, e.Source, e.Detail, e.Count, created, expires, removed); err != nil {
 				return err
 			}
 		}
@@ -190,50 +257,46 @@ const allRows = 1000
 // thousand rows at a time, and holds no connection while the caller works.
 func (s *Suppression) All(ctx context.Context) iter.Seq2[suppression.Entry, error] {
 	return func(yield func(suppression.Entry, error) bool) {
-		var last suppression.Entry
-		for {
-			page, err := s.query(ctx, `removed = 0 AND expires > ? AND (address, stream, reason) > (?, ?, ?)
-				ORDER BY address, stream, reason LIMIT ?`, time.Now().UnixMicro(), last.Address, last.Stream, string(last.Reason), allRows)
+		var last row
+		var rows []row
+		for more := true; more; {
+			now := time.Now().UnixMicro()
+			page, err := s.query(ctx, allRows, `(folded, stream, reason, address) > (?, ?, ?, ?)`, last.folded, last.Stream, string(last.Reason), last.Address)
 			if err != nil {
 				yield(suppression.Entry{}, err)
 				return
 			}
-			for _, e := range page {
-				if !yield(e, nil) {
+			if more = len(page) == allRows; more {
+				last = page[len(page)-1]
+			}
+			rows = append(rows, page...)
+			for len(rows) > 0 {
+				n := s.oneName(rows)
+				if n == len(rows) && more {
+					break // the next page may go on with it
+				}
+				e, ok := together(rows[:n], now)
+				rows = rows[n:]
+				if ok && !yield(e, nil) {
 					return
 				}
 			}
-			if len(page) < allRows {
-				return
-			}
-			last = page[len(page)-1]
 		}
 	}
 }
 
 // Prune deletes the rows of entries that expired or were removed before a time, and
 // returns how many. News that is older than that time and comes yet can bring such
-// an entry back: services report again for some days, so leave a month.
+// an entry back: services report again for some days, so leave a month. A row stays
+// as long as its removal is what keeps another spelling of its address from holding.
 func (s *Suppression) Prune(ctx context.Context, before time.Time) (deleted int64, err error) {
 	at := before.UnixMicro()
-	result, err := s.db.ExecContext(ctx, s.dialect.sql(`DELETE FROM mailer_suppressions WHERE expires < ? OR removed = 1 AND created < ?`), at, at)
+	result, err := s.db.ExecContext(ctx, s.dialect.sql(`DELETE FROM mailer_suppressions AS t
+		WHERE removed < ? AND (removed >= created OR expires < ?) AND NOT EXISTS (
+			SELECT 1 FROM mailer_suppressions AS o
+			WHERE o.folded = t.folded AND o.stream = t.stream AND o.reason = t.reason AND o.created <= t.removed AND o.created > o.removed)`), at, at)
 	if err != nil {
 		return 0, fmt.Errorf("sqlstore: %w", err)
 	}
 	return result.RowsAffected()
-}
-
-func (s *Suppression) transact(ctx context.Context, do func(tx *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("sqlstore: %w", err)
-	}
-	if err = do(tx); err == nil {
-		err = tx.Commit()
-	}
-	if err != nil {
-		_ = tx.Rollback() // the first error is the one that says why
-		return fmt.Errorf("sqlstore: %w", err)
-	}
-	return nil
 }

@@ -31,7 +31,7 @@ func ExampleSuppression() {
 		fmt.Println(err)
 		return
 	}
-	_ = list.Add(ctx, []suppression.Entry{{Address: "Ada@example.com", Reason: suppression.Complaint, Source: "postmark"}})
+	_ = list.Add(ctx, []suppression.Entry{{Address: "ada@Example.com", Reason: suppression.Complaint, Source: "postmark"}})
 	found, err := list.Lookup(ctx, []string{"ada@example.com", "grace@example.com"})
 	fmt.Println(len(found), found[0].Address, found[0].Reason, err)
 	// Output: 1 ada@example.com complaint <nil>

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,13 @@ func (d database) suppressions(t testing.TB) *sqlstore.Suppression {
 	s, err := sqlstore.NewSuppression(d.open(t), d.dialect)
 	require.NoError(t, err)
 	require.NoError(t, s.Create(t.Context()))
+	return s
+}
+
+// folding returns one that folds local parts.
+func (d database) folding(t testing.TB) *sqlstore.Suppression {
+	s := d.suppressions(t)
+	s.FoldLocal = true
 	return s
 }
 
@@ -42,8 +50,11 @@ func only(t testing.TB, name string) database {
 func TestSuppressionIsAStore(t *testing.T) {
 	for _, name := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(name, func(t *testing.T) {
-			suppressiontest.Run(t, func(t *testing.T) (s suppression.Store) {
-				return only(t, name).suppressions(t)
+			t.Run("local parts as they are", func(t *testing.T) {
+				suppressiontest.Run(t, false, func(t *testing.T) suppression.Store { return only(t, name).suppressions(t) })
+			})
+			t.Run("local parts folded", func(t *testing.T) {
+				suppressiontest.Run(t, true, func(t *testing.T) suppression.Store { return only(t, name).folding(t) })
 			})
 		})
 	}
@@ -52,7 +63,7 @@ func TestSuppressionIsAStore(t *testing.T) {
 func TestSuppressionIsSharedByProcesses(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		a, b := d.suppressions(t), d.suppressions(t)
-		e := suppression.Entry{Address: "Ada@Example.com", Reason: suppression.Complaint, Created: time.Unix(1, 0)}
+		e := suppression.Entry{Address: "ada@Example.com", Reason: suppression.Complaint, Created: time.Unix(1, 0)}
 		require.NoError(t, a.Add(t.Context(), []suppression.Entry{e}))
 		found, err := b.Lookup(t.Context(), []string{"ada@example.com"})
 		require.NoError(t, err)
@@ -62,6 +73,68 @@ func TestSuppressionIsSharedByProcesses(t *testing.T) {
 		found, err = a.Lookup(t.Context(), []string{"ada@example.com"})
 		require.NoError(t, err)
 		require.Empty(t, found, "reported again after it was removed")
+	})
+}
+
+// held returns what a store says of addresses, each entry as its address and Detail.
+func held(t testing.TB, s suppression.Store, addresses ...string) (found []string) {
+	t.Helper()
+	entries, err := s.Lookup(t.Context(), addresses)
+	require.NoError(t, err)
+	for _, e := range entries {
+		found = append(found, e.Address+" "+e.Detail)
+	}
+	slices.Sort(found)
+	var all []string
+	for e, err := range s.All(t.Context()) {
+		require.NoError(t, err)
+		all = append(all, e.Address+" "+e.Detail)
+	}
+	slices.Sort(all)
+	require.Equal(t, all, found, "asked for all there are")
+	return found
+}
+
+// Folding is a matter of reading: a table that was filled without it, or by a process
+// without it, is read with it at once, and the other way round, and nothing is lost.
+func TestFoldingCanBeTurnedOnAndOffOverAFilledTable(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		asIs, folded := d.suppressions(t), d.folding(t)
+		start := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
+		at := func(address string, minutes int) []suppression.Entry {
+			return []suppression.Entry{{Address: address, Reason: suppression.HardBounce, Detail: fmt.Sprint("at ", minutes), Created: start.Add(time.Duration(minutes) * time.Minute)}}
+		}
+		everybody := []string{"Ada@example.com", "ada@example.com", "ADA@example.com", "Ben@example.com", "ben@example.com"}
+		require.NoError(t, asIs.Add(t.Context(), at("Ada@example.com", 1)))
+		require.NoError(t, asIs.Add(t.Context(), at("ada@example.com", 2)))
+		require.NoError(t, folded.Add(t.Context(), at("Ben@example.com", 3)))
+		require.Equal(t, []string{"Ada@example.com at 1", "Ben@example.com at 3", "ada@example.com at 2"}, held(t, asIs, everybody...))
+		require.Equal(t, []string{"Ben@example.com at 3", "ada@example.com at 2"}, held(t, folded, "ADA@example.com", "ben@example.com"))
+
+		// What one removes, the other knows of.
+		require.NoError(t, folded.Remove(t.Context(), at("ADA@example.com", 4)))
+		require.NoError(t, asIs.Remove(t.Context(), at("Ben@example.com", 4)))
+		require.Empty(t, held(t, folded, everybody...))
+		require.Equal(t, []string{"Ada@example.com at 1", "ada@example.com at 2"}, held(t, asIs, everybody...), "ADA is somebody else")
+		require.NoError(t, asIs.Add(t.Context(), at("aDa@example.com", 3)))
+		require.Empty(t, held(t, folded, everybody...), "late")
+		require.NoError(t, asIs.Add(t.Context(), at("Ada@example.com", 5)))
+		require.Equal(t, []string{"Ada@example.com at 5"}, held(t, folded, everybody...))
+
+		// Pruning does not undo a removal that another spelling is held back by.
+		require.NoError(t, folded.Remove(t.Context(), at("ADA@example.com", 6)))
+		deleted, err := folded.Prune(t.Context(), start.Add(time.Hour))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, deleted, "Ben's")
+		require.Empty(t, held(t, folded, everybody...))
+		for _, e := range []string{"Ada@example.com", "ada@example.com", "aDa@example.com"} {
+			require.NoError(t, folded.Remove(t.Context(), at(e, 7)))
+		}
+		deleted, err = folded.Prune(t.Context(), start.Add(time.Hour))
+		require.NoError(t, err)
+		require.EqualValues(t, 4, deleted)
+		require.Empty(t, held(t, folded, everybody...))
+		require.Empty(t, held(t, asIs, everybody...))
 	})
 }
 

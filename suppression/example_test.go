@@ -15,7 +15,7 @@ import (
 // A service reports a complaint, and from then on no service is asked to mail that
 // address.
 func Example() {
-	list := suppression.NewMemory()
+	list := &suppression.Memory{FoldLocal: true} // some services report addresses in lower case
 	record := suppression.Record(list, nil) // what webhook.Handler calls
 	service := mailer.SenderFunc(func(_ context.Context, m mailer.Message) (mailer.Receipt, error) {
 		return mailer.Receipt{ID: m.ID, Provider: "example"}, nil

@@ -139,7 +139,7 @@ func TestAFileOfOthersIsRead(t *testing.T) {
 		errs       []string // the beginnings
 	}{
 		{"only addresses", "address\nada@example.com\nben@example.com", 0, []string{"ada@example.com manual", "ben@example.com manual"}, nil},
-		{"columns in another order and case, and a mark of the byte order", "\xEF\xBB\xBFReason, Address\r\ncomplaint, Ada@Example.com \r\n", 0, []string{"ada@example.com complaint"}, nil},
+		{"columns in another order and case, and a mark of the byte order", "\xEF\xBB\xBFReason, Address\r\ncomplaint, Ada@Example.com \r\n", 0, []string{"Ada@example.com complaint"}, nil},
 		{"bad lines among good ones", "address,reason\nada\nben@example.com,whim\n\ncleo@example.com,complaint\n\"x\"y,\ndan@example.com,\"hard_bounce\"\n", 0, []string{"cleo@example.com complaint", "dan@example.com hard_bounce"}, []string{
 			"line 2: wrong number of fields", `line 3: suppression: not an entry: "whim" is no reason`, "line 6: ",
 		}},

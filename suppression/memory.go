@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Memory is a [Store] in memory, for one process. It has no bound: an address that
+// Memory is a [Store] in memory, for one process. The zero value is empty and ready
+// for use; it is not to be copied after. It has no bound: an address that
 // would have to go to make room is one that gets mail. An entry takes about 100
 // bytes and what its address and Detail are long: ten million, 1.4 GB. One that has
 // expired or was removed is kept, so that late news cannot bring it back. Write it to a file with
@@ -19,6 +20,12 @@ import (
 // Look-ups are for many goroutines at once. Its methods ignore the context and
 // return no error but [ErrEntry].
 type Memory struct {
+	// FoldLocal says that the case of the local part makes no difference. It is read
+	// when the Memory is first used: setting it later changes nothing.
+	FoldLocal bool
+
+	once  sync.Once
+	fold  bool // FoldLocal as it was then
 	seed  maphash.Seed
 	mu    sync.RWMutex
 	first map[uint64]uint32 // by the hash of an address: its first record, +1
@@ -51,13 +58,24 @@ const (
 	never    = math.MaxInt64
 )
 
-// NewMemory returns an empty list.
-func NewMemory() *Memory {
-	return &Memory{seed: maphash.MakeSeed(), first: map[uint64]uint32{}, known: map[kind]uint32{}}
+// NewMemory returns an empty list that compares local parts as they are.
+func NewMemory() *Memory { return &Memory{} }
+
+func (m *Memory) start() {
+	m.once.Do(func() {
+		m.fold, m.seed, m.first, m.known = m.FoldLocal, maphash.MakeSeed(), map[uint64]uint32{}, map[kind]uint32{}
+	})
+}
+
+// Key is that of [Store].
+func (m *Memory) Key(address string) (key string, ok bool) {
+	m.start()
+	return Key(address, m.fold)
 }
 
 // Lookup is that of [Store].
 func (m *Memory) Lookup(_ context.Context, addresses []string) ([]Entry, error) {
+	m.start()
 	now := time.Now().UnixMicro()
 	var found []Entry
 	var seen map[string]bool
@@ -67,7 +85,7 @@ func (m *Memory) Lookup(_ context.Context, addresses []string) ([]Entry, error) 
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, address := range addresses {
-		key, ok := Key(address)
+		key, ok := Key(address, m.fold)
 		if !ok || seen[key] {
 			continue
 		}
@@ -75,12 +93,21 @@ func (m *Memory) Lookup(_ context.Context, addresses []string) ([]Entry, error) 
 			seen[key] = true
 		}
 		for i := m.first[maphash.String(m.seed, key)]; i != 0; i = m.at(i).next {
-			if r := m.at(i); r.address == key && r.holds(now) {
+			if r := m.at(i); m.isOf(r, key) && r.holds(now) {
 				found = append(found, m.entry(r))
 			}
 		}
 	}
 	return found, nil
+}
+
+// isOf says whether a record is of the address with that key.
+func (m *Memory) isOf(r *record, key string) bool {
+	if r.address == key || !m.fold {
+		return r.address == key
+	}
+	folded, _ := Key(r.address, true)
+	return folded == key
 }
 
 func (r *record) holds(now int64) bool { return !r.removed && r.expires > now }
@@ -107,6 +134,7 @@ func (m *Memory) Remove(_ context.Context, entries []Entry) error { return m.cha
 
 // change calls do with every entry as it is kept.
 func (m *Memory) change(entries []Entry, do func(Entry)) error {
+	m.start()
 	normal := make([]Entry, len(entries))
 	for i, e := range entries {
 		var err error
@@ -139,6 +167,9 @@ func (m *Memory) add(e Entry) {
 		}
 	}
 	// Copies, since what was given may be part of something large.
+	if r.address != e.Address {
+		r.address = strings.Clone(e.Address)
+	}
 	r.detail, r.created, r.expires, r.removed = strings.Clone(e.Detail), created, expires, false
 	r.kind, r.count = m.kindOf(e), uint16(e.Count)
 }
@@ -152,11 +183,15 @@ func (m *Memory) remove(e Entry) {
 
 // find returns the record of that name, a new one if there is none.
 func (m *Memory) find(e Entry) (r *record, known bool) {
-	hash := maphash.String(m.seed, e.Address)
+	key := e.Address
+	if m.fold {
+		key, _ = Key(key, true)
+	}
+	hash := maphash.String(m.seed, key)
 	head := m.first[hash]
 	for i := head; i != 0; i = r.next {
 		r = m.at(i)
-		if k := m.kinds[r.kind]; r.address == e.Address && k.reason == e.Reason && k.stream == e.Stream {
+		if k := m.kinds[r.kind]; m.isOf(r, key) && k.reason == e.Reason && k.stream == e.Stream {
 			return r, true
 		}
 	}
@@ -185,6 +220,7 @@ func (m *Memory) kindOf(e Entry) uint32 {
 // All is that of [Store]. The entries come in the order in which they were added
 // first.
 func (m *Memory) All(context.Context) iter.Seq2[Entry, error] {
+	m.start()
 	return func(yield func(Entry, error) bool) {
 		for from := uint32(0); ; from += pageSize {
 			page := m.page(from)

@@ -88,24 +88,25 @@ func Record(store Store, stream func(webhook.Event) string) func(context.Context
 			if err != nil {
 				continue // nobody who could be mailed
 			}
+			key, _ := store.Key(e.Address)
 			switch what {
 			case cameBack:
 				removed = append(removed, e)
 			case delivered:
-				for _, old := range soft[e.Address] {
+				for _, old := range soft[key] {
 					if !old.Created.After(e.Created) {
 						e.Reason = old.Reason
 						removed = append(removed, e)
-						delete(soft[e.Address], old.Reason)
+						delete(soft[key], old.Reason)
 					}
 				}
 			case struck:
-				if next, ok := strike(soft[e.Address][Strike], e); ok {
+				if next, ok := strike(soft[key][Strike], e); ok {
 					added = append(added, next)
-					if soft[e.Address] == nil {
-						soft[e.Address] = map[Reason]Entry{}
+					if soft[key] == nil {
+						soft[key] = map[Reason]Entry{}
 					}
-					soft[e.Address][next.Reason] = next
+					soft[key][next.Reason] = next
 				}
 			default:
 				added = append(added, e)
@@ -169,7 +170,7 @@ func judge(e webhook.Event) verdict {
 }
 
 // softEntries returns the soft bounces so far of those whom the events may change,
-// by address and by reason.
+// by the store's key and by reason.
 func softEntries(ctx context.Context, store Store, events []webhook.Event) (map[string]map[Reason]Entry, error) {
 	var addresses []string
 	for _, e := range events {
@@ -186,10 +187,11 @@ func softEntries(ctx context.Context, store Store, events []webhook.Event) (map[
 		if e.Reason != Strike && e.Reason != SoftBounce {
 			continue
 		}
-		if found[e.Address] == nil {
-			found[e.Address] = map[Reason]Entry{}
+		key, _ := store.Key(e.Address)
+		if found[key] == nil {
+			found[key] = map[Reason]Entry{}
 		}
-		found[e.Address][e.Reason] = e
+		found[key][e.Reason] = e
 	}
 	return found, err
 }

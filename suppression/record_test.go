@@ -3,6 +3,7 @@ package suppression_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,7 @@ var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 const day = 24 * time.Hour
 
 func event(typ webhook.Type, when time.Duration) webhook.Event {
-	return webhook.Event{Provider: "postmark", Type: typ, Recipient: "Ada@example.com", Time: at(when)}
+	return webhook.Event{Provider: "postmark", Type: typ, Recipient: "ada@EXAMPLE.com", Time: at(when)}
 }
 
 func bounce(b webhook.Bounce, r webhook.Reason, when time.Duration) webhook.Event {
@@ -173,6 +174,55 @@ func TestSoftBouncesInARowHoldAnAddressForAWhile(t *testing.T) {
 		require.False(t, held())
 		require.Empty(t, contents(t, m))
 	})
+}
+
+// Soft bounces of one address are counted together whatever its spelling, and those
+// of two addresses are not, as the store has it.
+func TestEventsAreOfOneAddressIfTheStoreSaysSo(t *testing.T) {
+	for _, fold := range []bool{false, true} {
+		for _, batch := range []bool{false, true} {
+			t.Run(fmt.Sprintf("folding %t, in a batch %t", fold, batch), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m := &suppression.Memory{FoldLocal: fold}
+					tell := func(events ...webhook.Event) {
+						for _, e := range events {
+							time.Sleep(time.Until(e.Time))
+						}
+						record := suppression.Record(m, nil)
+						if batch {
+							require.NoError(t, record(t.Context(), events))
+							return
+						}
+						for _, e := range events {
+							require.NoError(t, record(t.Context(), []webhook.Event{e}))
+						}
+					}
+					of := func(address string, e webhook.Event) webhook.Event {
+						e.Recipient = address
+						return e
+					}
+					counts := func() (counts []string) {
+						for _, e := range contents(t, m) {
+							counts = append(counts, fmt.Sprint(e.Address, " ", e.Reason, " ", e.Count))
+						}
+						return counts
+					}
+					tell(of("Ada@example.com", bounce(webhook.Soft, "", 0)), of("ada@example.com", bounce(webhook.Soft, "", day)), of("Ada@example.com", bounce(webhook.Soft, "", 2*day)))
+					if !fold {
+						require.Equal(t, []string{"Ada@example.com strike 2", "ada@example.com strike 1"}, counts())
+						tell(of("ada@example.com", event(webhook.Delivered, 3*day)))
+						require.Equal(t, []string{"Ada@example.com strike 2"}, counts())
+						return
+					}
+					require.Equal(t, []string{"Ada@example.com strike 3"}, counts())
+					tell(of("ADA@example.com", bounce(webhook.Soft, "", 3*day)), of("ada@example.com", bounce(webhook.Soft, "", 4*day)))
+					require.Equal(t, []string{"ADA@example.com strike 4", "ada@example.com soft_bounce 5"}, counts())
+					tell(of("aDa@example.com", event(webhook.Delivered, 5*day)))
+					require.Empty(t, counts())
+				})
+			})
+		}
+	}
 }
 
 func TestAnEntryTellsWhatTheEventDoes(t *testing.T) {

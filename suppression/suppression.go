@@ -24,9 +24,13 @@
 //
 // # Addresses
 //
-// Two addresses are the same if they differ in case only, in needless quotes or in
-// how an international domain is spelled. The case of the local part makes no
-// difference either, as services report addresses in lower case.
+// Two addresses are the same if they differ in the case of the domain, in needless
+// quotes or in how an international domain is spelled. Whether the case of the local
+// part makes a difference is for the store to say, and everything here asks it, by
+// its Key. It does, unless FoldLocal of the store is set: RFC 5321 leaves the local
+// part to who receives the mail. Set it where services report to the store, since
+// some name addresses in lower case: see docs/suppression.md. An entry has the
+// local part as it was given either way.
 package suppression
 
 import (
@@ -69,7 +73,8 @@ var reasons = map[Reason]bool{HardBounce: true, SoftBounce: true, Complaint: tru
 // together name it: a store has at most one of each.
 type Entry struct {
 	// Address is the recipient's address, without a display name. A store returns
-	// it as [Key] does.
+	// it with the domain in lower case and in ASCII, and the local part as it was
+	// given; where it was given in several spellings, as in the newest entry.
 	Address string `json:"address"`
 	// Reason says why.
 	Reason Reason `json:"reason"`
@@ -106,21 +111,28 @@ func (e Entry) Holds(stream string, at time.Time) bool {
 
 func (e Entry) ended(at time.Time) bool { return !e.Expires.IsZero() && !e.Expires.After(at) }
 
-// Key returns what is equal in all spellings of an address: lower case, no needless
-// quotes, the domain in ASCII (IDNA2008). It is itself an address. ok is false for
+// Key returns what is equal in all spellings of an address: no needless quotes, the
+// domain in lower case and in ASCII (IDNA2008), and with foldLocal the local part in
+// lower case as well, also outside ASCII. "postmaster" is in lower case always, by RFC
+// 5321, section 4.5.1. A key is itself an address, and its own key. ok is false for
 // what is no address.
-func Key(address string) (key string, ok bool) { return envelope.Mailbox(address) }
+//
+// It is for stores: whoever uses one asks [Store].Key.
+func Key(address string, foldLocal bool) (key string, ok bool) {
+	return envelope.Mailbox(address, foldLocal)
+}
 
 // ErrEntry is what [Entry.Normal] says of an entry that no store takes.
 var ErrEntry = errors.New("suppression: not an entry")
 
-// Normal returns the entry as a store keeps it: the address as its [Key], Detail cut
-// and cleaned, times in UTC and in microseconds, Created set. A store calls it for
-// what is added and removed. An entry without an address, with an unknown Reason, a
+// Normal returns the entry as a store keeps it: the address as its [Key] with the
+// local part as it is, Detail cut and cleaned, times in UTC and in microseconds,
+// Created set. A store calls it for what is added and removed; one that folds the local
+// part does so to compare only. An entry without an address, with an unknown Reason, a
 // negative Count or a Stream or Source over the limits is an error that wraps
 // [ErrEntry].
 func (e Entry) Normal() (Entry, error) {
-	key, ok := Key(e.Address)
+	key, ok := Key(e.Address, false)
 	switch {
 	case !ok:
 		return Entry{}, fmt.Errorf("%w: %q is no address", ErrEntry, cut(e.Address, maxDetail))
@@ -200,6 +212,10 @@ func cut(s string, n int) string {
 //   - What was removed stays removed until an entry of that name is added which is
 //     newer than the removal.
 type Store interface {
+	// Key returns the [Key] that the store compares addresses by, always with the
+	// local part folded, or always without. Lookup, Add and Remove treat addresses of
+	// one key as one address. It does no I/O.
+	Key(address string) (key string, ok bool)
 	// Lookup returns the entries of the addresses that have not expired, in no
 	// particular order, each once. What is no address has none. Entries with
 	// [Strike] are among them: ask [Entry.Holds].

@@ -74,7 +74,7 @@ func TestNormal(t *testing.T) {
 		}.Normal()
 		require.NoError(t, err)
 		require.Equal(t, suppression.Entry{
-			Address: "ada@xn--bcher-kva.example", Reason: suppression.Manual, Detail: "a b c",
+			Address: "Ada@xn--bcher-kva.example", Reason: suppression.Manual, Detail: "a b c",
 			Created: time.Date(2026, 1, 2, 2, 4, 5, 6000, time.UTC), Expires: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
 		}, got)
 		again, err := got.Normal()

@@ -60,7 +60,8 @@ var _ mailer.BatchSender = (*Sender)(nil)
 // without asking would mail those who complained.
 //
 // What a service refuses is learned: a recipient whom it names in a KindRecipient
-// error, or in Receipt.Rejected, becomes an entry with [Manual], as a service does
+// error, or in Receipt.Rejected, becomes an entry with [Manual], spelled as in the
+// message, as a service does
 // not always say why, and a refusal may be one of form only. It expires after 7
 // days. A full mailbox and a refusal for now are not learned. Errors of the store are
 // then logged, since the message's fate is known.
@@ -138,11 +139,15 @@ func (s *Sender) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Re
 	return results
 }
 
-// held are the entries of those who may be held, by key.
-type held map[string][]Entry
+// held are the entries of those who may be held, by the store's key.
+type held struct {
+	store   Store
+	entries map[string][]Entry
+}
 
 // lookup asks the store about everybody in the messages.
 func (s *Sender) lookup(ctx context.Context, ms ...mailer.Message) (held, error) {
+	h := held{store: s.store}
 	var addresses []string
 	for i := range ms {
 		for _, list := range [...][]mailer.Address{ms[i].To, ms[i].Cc, ms[i].Bcc} {
@@ -162,15 +167,14 @@ func (s *Sender) lookup(ctx context.Context, ms ...mailer.Message) (held, error)
 		if ctx.Err() != nil {
 			e.Kind = mailer.KindOf(ctx.Err())
 		}
-		return nil, e
+		return h, e
 	}
-	if len(entries) == 0 {
-		return nil, nil
+	if len(entries) > 0 {
+		h.entries = make(map[string][]Entry, len(entries))
 	}
-	h := held{}
 	for _, e := range entries {
-		if key, ok := Key(e.Address); ok {
-			h[key] = append(h[key], e)
+		if key, ok := s.store.Key(e.Address); ok {
+			h.entries[key] = append(h.entries[key], e)
 		}
 	}
 	return h, nil
@@ -189,7 +193,7 @@ func (rs rejected) add(r mailer.Receipt, err error) (mailer.Receipt, error) {
 
 // filter returns m without those who are held, or the error if nobody is left.
 func (h held) filter(m mailer.Message) (mailer.Message, rejected, error) {
-	if len(h) == 0 {
+	if len(h.entries) == 0 {
 		return m, nil, nil
 	}
 	x, now := mailer.ExtraFor[Extra](m), time.Now()
@@ -199,7 +203,7 @@ func (h held) filter(m mailer.Message) (mailer.Message, rejected, error) {
 	for _, list := range [...]*[]mailer.Address{&left.To, &left.Cc, &left.Bcc} {
 		all := *list
 		for i, a := range all {
-			e, ok := h.entry(a.Address, x, now)
+			e, key, ok := h.entry(a.Address, x, now)
 			if !ok {
 				if len(*list) < len(all) {
 					*list = append(*list, a)
@@ -209,10 +213,10 @@ func (h held) filter(m mailer.Message) (mailer.Message, rejected, error) {
 			if len(*list) == len(all) {
 				*list = slices.Clone(all[:i])
 			}
-			if named[e.Address] {
+			if named[key] {
 				continue
 			}
-			named[e.Address] = true
+			named[key] = true
 			out = append(out, mailer.Rejection{Address: a.Address, Err: &mailer.Error{
 				Provider: provider, Kind: mailer.KindRecipient, NotSent: true, Recipients: []string{a.Address}, Message: "held: " + e.words(),
 			}})
@@ -244,19 +248,19 @@ func (h held) filter(m mailer.Message) (mailer.Message, rejected, error) {
 	return m, nil, all
 }
 
-// entry returns the first entry that holds a message from the address.
-func (h held) entry(address string, x Extra, now time.Time) (Entry, bool) {
-	key, ok := Key(address)
+// entry returns the first entry that holds a message from the address, and its key.
+func (h held) entry(address string, x Extra, now time.Time) (e Entry, key string, ok bool) {
+	key, ok = h.store.Key(address)
 	if !ok {
-		return Entry{}, false
+		return Entry{}, "", false
 	}
-	for _, e := range h[key] {
+	for _, e := range h.entries[key] {
 		passes := x.Requested && (e.Reason == Complaint || e.Reason == Unsubscribe)
 		if !passes && e.Holds(x.Stream, now) {
-			return e, true
+			return e, key, true
 		}
 	}
-	return Entry{}, false
+	return Entry{}, key, false
 }
 
 // words say why, for an error.
@@ -271,18 +275,21 @@ func (e Entry) words() string {
 // learn adds to the store whom a service refused.
 func (s *Sender) learn(ctx context.Context, ms []mailer.Message, results []mailer.Result) {
 	var entries []Entry
-	add := func(address string, e *mailer.Error) {
-		entry := Entry{
-			Address: address, Reason: Manual, Source: clean(cut(e.Provider, maxName)), Detail: e.Message, Expires: time.Now().Add(refusedFor),
+	add := func(m mailer.Message, address string, e *mailer.Error) {
+		if forNow(e) {
+			return
 		}
-		if _, err := entry.Normal(); err == nil && !forNow(e) {
+		entry := Entry{
+			Address: spelled(m, address), Reason: Manual, Source: clean(cut(e.Provider, maxName)), Detail: e.Message, Expires: time.Now().Add(refusedFor),
+		}
+		if _, err := entry.Normal(); err == nil {
 			entries = append(entries, entry)
 		}
 	}
 	for i, r := range results {
 		for _, x := range r.Receipt.Rejected {
 			if e, ok := errors.AsType[*mailer.Error](x.Err); ok && e.Kind == mailer.KindRecipient {
-				add(x.Address, e)
+				add(ms[i], x.Address, e)
 			}
 		}
 		e, ok := errors.AsType[*mailer.Error](r.Err)
@@ -292,13 +299,13 @@ func (s *Sender) learn(ctx context.Context, ms []mailer.Message, results []maile
 		refused := e.Recipients
 		if refused == nil {
 			// It can be nobody else.
-			if to := slices.Concat(ms[i].To, ms[i].Cc, ms[i].Bcc); len(to) == 1 {
+			if to := recipients(ms[i]); len(to) == 1 {
 				refused = []string{to[0].Address}
 			}
 		}
 		e = cause(e)
 		for _, address := range refused {
-			add(address, e)
+			add(ms[i], address, e)
 		}
 	}
 	if len(entries) == 0 {
@@ -309,6 +316,28 @@ func (s *Sender) learn(ctx context.Context, ms []mailer.Message, results []maile
 	if err := s.store.Add(ctx, entries); err != nil {
 		s.log.LogAttrs(ctx, slog.LevelError, "suppression: what a service refused is not kept", slog.Int("entries", len(entries)), slog.Any("error", err))
 	}
+}
+
+func recipients(m mailer.Message) []mailer.Address { return slices.Concat(m.To, m.Cc, m.Bcc) }
+
+// spelled returns an address as the message has it: services name recipients in lower
+// case.
+func spelled(m mailer.Message, address string) string {
+	asIs, _ := Key(address, false)
+	folded, ok := Key(address, true)
+	if !ok {
+		return address
+	}
+	found := address
+	for _, a := range recipients(m) {
+		if key, _ := Key(a.Address, false); key == asIs {
+			return a.Address
+		}
+		if key, _ := Key(a.Address, true); key == folded {
+			found = a.Address
+		}
+	}
+	return found
 }
 
 // cause returns the refusal that stands behind that of a failover chain, which has

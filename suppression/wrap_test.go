@@ -18,6 +18,7 @@ import (
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/failover"
 	"github.com/seed355143d4/mailer/suppression"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func list(addresses ...string) []mailer.Address {
@@ -142,8 +143,8 @@ func TestWhoIsHeldGetsNothing(t *testing.T) {
 		sharesWithInput bool
 	}{
 		{name: "nobody is held", to: list("a@example.com"), bcc: list("b@example.com"), wantTo: list("a@example.com"), wantBcc: list("b@example.com"), sharesWithInput: true},
-		{name: "the only one", to: list("Bounced@Example.com"), refused: []string{"Bounced@Example.com"}, words: "Bounced@Example.com held: hard_bounce"},
-		{name: "by the other spelling of its domain", to: list("É@xn--bcher-kva.example"), refused: []string{"É@xn--bcher-kva.example"}},
+		{name: "the only one", to: list("bounced@Example.com"), refused: []string{"bounced@Example.com"}, words: "bounced@Example.com held: hard_bounce"},
+		{name: "by the other spelling of its domain", to: list("é@xn--bcher-kva.example"), refused: []string{"é@xn--bcher-kva.example"}},
 		{name: "one of two", to: list("a@example.com", "bounced@example.com"), wantTo: list("a@example.com"), rejected: []string{"bounced@example.com"}, words: "held: hard_bounce"},
 		{
 			name: "some of many, in their order", to: list("manual@example.com", "a@example.com", "bounced@example.com", "b@example.com"), cc: list("c@example.com"),
@@ -152,7 +153,7 @@ func TestWhoIsHeldGetsNothing(t *testing.T) {
 		},
 		{name: "nobody is left in To", to: list("bounced@example.com"), cc: list("a@example.com"), bcc: list("b@example.com"), wantTo: list("a@example.com"), wantBcc: list("b@example.com"), rejected: []string{"bounced@example.com"}},
 		{name: "only Bcc is left", to: list("bounced@example.com"), cc: list("manual@example.com"), bcc: list("b@example.com"), wantTo: nil, wantBcc: list("b@example.com"), rejected: []string{"bounced@example.com", "manual@example.com"}},
-		{name: "somebody who stands twice", to: list("bounced@example.com"), cc: list("BOUNCED@example.com"), refused: []string{"bounced@example.com"}},
+		{name: "somebody who stands twice", to: list("bounced@example.com"), cc: list("bounced@EXAMPLE.com"), refused: []string{"bounced@example.com"}},
 		{name: "soft bounces that are being counted", to: list("counted@example.com"), wantTo: list("counted@example.com"), sharesWithInput: true},
 		{name: "a stream that was left", to: list("left@example.com"), extra: news, refused: []string{"left@example.com"}, words: "left@example.com held: unsubscribe of newsletter"},
 		{name: "another stream", to: list("left@example.com"), extra: suppression.Extra{Stream: "offers"}, wantTo: list("left@example.com"), sharesWithInput: true},
@@ -394,6 +395,90 @@ func TestWhatABatchIsRefusedIsLearned(t *testing.T) {
 	found := contents(t, m)
 	require.Len(t, found, 2)
 	require.Equal(t, "gone@example.com", found[1].Address)
+}
+
+// Whether Ada and ada are one is for the store to say, on all ways through the Sender.
+func TestTheStoreSaysWhoIsTheSame(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		fold            bool
+		to, cc          []mailer.Address
+		wantTo          []mailer.Address
+		rejected        []string
+		nothingIsCopied bool
+	}{
+		{"as it is", false, list("Ada@Example.com", "ada@example.com"), list("ADA@example.com", "Postmaster@example.com"), list("ada@example.com"), []string{"Ada@Example.com", "Postmaster@example.com"}, false},
+		{"as it is, nobody", false, list("ada@example.com"), nil, list("ada@example.com"), nil, true},
+		{"folded", true, list("ada@Example.com", "ben@example.com", "Ada@example.com"), list("ADA@example.com", "Postmaster@example.com"), list("ben@example.com"), []string{"ada@Example.com", "Postmaster@example.com"}, false},
+		{"folded, nobody", true, list("adam@example.com"), nil, list("adam@example.com"), nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, batch := range []bool{false, true} {
+				m := &suppression.Memory{FoldLocal: c.fold}
+				require.NoError(t, suppression.Record(m, nil)(t.Context(), []webhook.Event{
+					{Provider: "postmark", Type: webhook.Complained, Recipient: "Ada@example.com", Time: time.Now()},
+					{Provider: "postmark", Type: webhook.Complained, Recipient: "postmaster@example.com", Time: time.Now()},
+				}))
+				next := &service{}
+				s := suppression.Wrap(next, m, suppression.Config{})
+				mail := message()
+				mail.To, mail.Cc = c.to, c.cc
+				var r mailer.Result
+				if batch {
+					r = s.SendBatch(t.Context(), []mailer.Message{mail})[0]
+				} else {
+					r.Receipt, r.Err = s.Send(t.Context(), mail)
+				}
+				require.NoError(t, r.Err)
+				require.Equal(t, c.rejected, rejected(r.Receipt))
+				require.Len(t, next.got, 1)
+				require.Equal(t, c.wantTo, next.got[0].To)
+				require.Equal(t, c.nothingIsCopied, &mail.To[0] == &next.got[0].To[0])
+				if c.fold {
+					require.Empty(t, next.got[0].Cc)
+				}
+			}
+		})
+	}
+}
+
+// A service that names a recipient in lower case is taken at the message's word for
+// it: otherwise a list that does not fold would not know the address again.
+func TestWhatIsLearnedIsSpelledAsInTheMessage(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		to   []string
+		says string
+		want []string
+	}{
+		{"the only one in capitals", []string{"Ada@Example.com", "ben@example.com"}, "ada@example.com", []string{"Ada@example.com"}},
+		{"by the other spelling of its domain", []string{"Ada@bücher.example", "ben@example.com"}, "ada@xn--bcher-kva.example", []string{"Ada@xn--bcher-kva.example"}},
+		{"the one who is spelled so, of two", []string{"Ada@example.com", "ada@example.com"}, "ada@example.com", []string{"ada@example.com"}},
+		{"somebody else", []string{"Ada@example.com", "ben@example.com"}, "Cleo@example.com", []string{"Cleo@example.com"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, fold := range []bool{false, true} {
+				for _, receipt := range []bool{false, true} {
+					refusal := &mailer.Error{Provider: "postmark", Kind: mailer.KindRecipient, NotSent: true, Recipients: []string{c.says}, Message: "inactive"}
+					next := &service{answer: func(mailer.Message) (mailer.Receipt, error) {
+						if receipt {
+							return mailer.Receipt{Rejected: []mailer.Rejection{{Address: c.says, Err: refusal}}}, nil
+						}
+						return mailer.Receipt{}, refusal
+					}}
+					m := &suppression.Memory{FoldLocal: fold}
+					s := suppression.Wrap(next, m, suppression.Config{})
+					_, err := s.Send(t.Context(), message(c.to...))
+					require.Equal(t, receipt, err == nil)
+					var got []string
+					for _, e := range contents(t, m) {
+						got = append(got, e.Address)
+					}
+					require.Equal(t, c.want, got)
+				}
+			}
+		})
+	}
 }
 
 // Promise 4 across services and messages: an address that one service refused is not

@@ -106,7 +106,7 @@ func TestWhatBecomesOfAMail(t *testing.T) {
 
 			// No service hears of the address any more, whichever reported it.
 			require.NoError(t, a.service("postmark").SetMode(services.Healthy))
-			status, page = submit(t, base+"/register", "name", "Ada", "email", "ada@EXAMPLE.com")
+			status, page = submit(t, base+"/register", "name", "Ada", "email", "Ada@EXAMPLE.com")
 			require.Equal(t, http.StatusUnprocessableEntity, status)
 			require.Contains(t, page, "We will not write to it again")
 			require.Len(t, a.inbox.Messages(), 1)

@@ -32,7 +32,7 @@ type post struct {
 // newPost starts two services that deliver to one inbox and report to the
 // application at base, and makes the Sender over them and the Source for each.
 func newPost(base string) (*post, error) {
-	p := &post{inbox: inbox.New(inbox.Config{}), store: suppression.NewMemory()}
+	p := &post{inbox: inbox.New(inbox.Config{})}
 	first, err := services.Postmark(p.inbox.Via("postmark"))
 	if err != nil {
 		return nil, err
@@ -61,6 +61,7 @@ func newPost(base string) (*post, error) {
 		p.Close()
 		return nil, err
 	}
+	p.store = &suppression.Memory{FoldLocal: true} // some services report addresses in lower case
 	p.Sender = suppression.Wrap(p.chain, p.store, suppression.Config{})
 
 	// And back. Postmark proves itself by a password, SendGrid by its signature.

@@ -210,11 +210,15 @@ func mailbox(a string) string {
 	return lower(a)
 }
 
-// Mailbox returns what is equal in two addresses of the same mailbox, by the rules
-// that [Prepare] finds repeated recipients by: lower case, no needless quotes, the
-// domain in ASCII. ok is false for what is no address: an empty part, a domain that
-// has no form in ASCII, a space, a control character, brackets.
-func Mailbox(a string) (key string, ok bool) {
+// Mailbox returns what is equal in two addresses of the same mailbox: no needless
+// quotes, the domain in ASCII and in lower case. The local part stays as it is, but
+// for "postmaster" (RFC 5321, section 4.5.1); with foldLocal it is in lower case as
+// well, as [Prepare] compares it. ok is false for what is no address: an empty part,
+// a domain that has no form in ASCII, a space, a control character, brackets.
+func Mailbox(a string, foldLocal bool) (key string, ok bool) {
+	if isMailbox(a, foldLocal) {
+		return a, true
+	}
 	const specials = `<>()[]\,;:"`
 	at := strings.LastIndexByte(a, '@')
 	if at < 1 || at == len(a)-1 || !utf8.ValidString(a) || strings.ContainsFunc(a, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
@@ -234,10 +238,34 @@ func Mailbox(a string) (key string, ok bool) {
 	if err != nil || at+1+len(domain) > maxAddress {
 		return "", false
 	}
-	if domain != a[at+1:] {
-		a = a[:at+1] + domain
+	domain = lower(domain)
+	if foldLocal || len(local) == len(postmaster) && lower(local) == postmaster {
+		local = lower(local)
 	}
-	return mailbox(a), true
+	if local == a[:at] && domain == a[at+1:] {
+		return a, true
+	}
+	return local + "@" + domain, true
+}
+
+const postmaster = "postmaster"
+
+// isMailbox reports whether an address is what Mailbox makes of it, as most are. It
+// may say no where that is so.
+func isMailbox(a string, foldLocal bool) bool {
+	at, upper := 0, false
+	for i := range len(a) {
+		switch c := a[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '.', c == '-', c == '_', c == '+':
+		case 'A' <= c && c <= 'Z' && at == 0 && !foldLocal:
+			upper = true
+		case c == '@' && at == 0:
+			at = i
+		default:
+			return false
+		}
+	}
+	return at > 0 && at < len(a)-1 && len(a) <= maxAddress && !(upper && at == len(postmaster)) && !hasPunycode(a[at+1:])
 }
 
 func sameMailbox(a, b string) bool {

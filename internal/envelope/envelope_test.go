@@ -412,32 +412,73 @@ func BenchmarkPrepare(b *testing.B) {
 }
 
 func TestMailboxIsEqualForTheSameMailbox(t *testing.T) {
-	for _, c := range []struct{ a, want string }{
-		{"ada@example.com", "ada@example.com"},
-		{"Ada@EXAMPLE.com", "ada@example.com"},
-		{"a@bücher.example", "a@xn--bcher-kva.example"},
-		{"A@BÜCHER.example", "a@xn--bcher-kva.example"},
-		{"a@XN--bcher-kva.example", "a@xn--bcher-kva.example"},
-		{"a@bu\u0308cher.example", "a@xn--bcher-kva.example"},
-		{`"a..B"@example.com`, "a..b@example.com"},
-		{"É@example.com", "é@example.com"},
-		{"a+b@example.com", "a+b@example.com"},
-		{strings.Repeat("a", 242) + "@example.com", strings.Repeat("a", 242) + "@example.com"},
+	long := strings.Repeat("a", 242) + "@example.com"
+	for _, c := range []struct{ name, a, asIs, folded string }{
+		{"a plain one", "ada@example.com", "ada@example.com", "ada@example.com"},
+		{"capitals", "Ada@EXAMPLE.com", "Ada@example.com", "ada@example.com"},
+		{"capitals in the domain", "ada@Example.com", "ada@example.com", "ada@example.com"},
+		{"an international domain", "a@bücher.example", "a@xn--bcher-kva.example", "a@xn--bcher-kva.example"},
+		{"one in capitals", "A@BÜCHER.example", "A@xn--bcher-kva.example", "a@xn--bcher-kva.example"},
+		{"punycode in capitals", "a@XN--bcher-kva.example", "a@xn--bcher-kva.example", "a@xn--bcher-kva.example"},
+		{"a domain of combining characters", "a@bu\u0308cher.example", "a@xn--bcher-kva.example", "a@xn--bcher-kva.example"},
+		{"quotes", `"a..B"@example.com`, "a..B@example.com", "a..b@example.com"},
+		{"a local part outside ASCII", "É@Example.com", "É@example.com", "é@example.com"},
+		{"a kelvin sign is no k", "\u212aA@example.com", "\u212aA@example.com", "\u212aa@example.com"},
+		{"a tag", "a+B@example.com", "a+B@example.com", "a+b@example.com"},
+		{"an at sign", `"a@B"@example.com`, "a@B@example.com", "a@b@example.com"},
+		{"the postmaster", "POSTmaster@example.com", "postmaster@example.com", "postmaster@example.com"},
+		{"the postmaster in quotes", `"Postmaster"@Example.com`, "postmaster@example.com", "postmaster@example.com"},
+		{"somebody of ten letters", "Ada-and-Me@example.com", "Ada-and-Me@example.com", "ada-and-me@example.com"},
+		{"a postmaster with a long s", "po\u017ftMaster@example.com", "po\u017ftMaster@example.com", "po\u017ftmaster@example.com"},
+		{"the longest", long, long, long},
 	} {
-		got, ok := envelope.Mailbox(c.a)
-		require.True(t, ok, c.a)
-		require.Equal(t, c.want, got)
-		again, ok := envelope.Mailbox(got)
-		require.True(t, ok)
-		require.Equal(t, got, again)
+		t.Run(c.name, func(t *testing.T) {
+			for _, fold := range []bool{false, true} {
+				want := c.asIs
+				if fold {
+					want = c.folded
+				}
+				got, ok := envelope.Mailbox(c.a, fold)
+				require.True(t, ok)
+				require.Equal(t, want, got)
+				again, ok := envelope.Mailbox(got, fold)
+				require.True(t, ok)
+				require.Equal(t, got, again)
+				folded, ok := envelope.Mailbox(got, true)
+				require.True(t, ok)
+				require.Equal(t, c.folded, folded)
+			}
+		})
 	}
 	for _, a := range []string{
 		"", "@", "ada", "ada@", "@example.com", "a b@example.com", "a@exa mple.com", "a@example.com\n", "a\x00@example.com", "\xff@example.com",
 		"<a@example.com>", "a,b@example.com", "a@[127.0.0.1]", `"a@example.com`, `"@example.com`, `""@example.com`, `a"b@example.com`, `"a\"b"@example.com`,
 		"a@ab--é.example", "a@xn--bcher-kvA9.example", strings.Repeat("a", 243) + "@example.com",
 	} {
-		_, ok := envelope.Mailbox(a)
-		require.False(t, ok, a)
+		for _, fold := range []bool{false, true} {
+			_, ok := envelope.Mailbox(a, fold)
+			require.False(t, ok, a)
+		}
 	}
-	require.Zero(t, testing.AllocsPerRun(100, func() { envelope.Mailbox("ada@example.com") }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { envelope.Mailbox("ada@example.com", true) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { envelope.Mailbox("Ada@example.com", false) }))
+}
+
+// FuzzMailbox holds that the short way for plain addresses ends where the long way
+// does, which quotes make an address take.
+func FuzzMailbox(f *testing.F) {
+	f.Add("Ada", "Example.com")
+	f.Add("Postmaster", "xn--bcher-kva.example")
+	f.Add("a@b", "example.xn--")
+	f.Fuzz(func(t *testing.T, local, domain string) {
+		for _, fold := range []bool{false, true} {
+			got, ok := envelope.Mailbox(local+"@"+domain, fold)
+			want, quotedOK := envelope.Mailbox(`"`+local+`"@`+domain, fold)
+			if len(local)+len(domain)+3 > 254 || strings.Contains(domain, "@") || strings.HasPrefix(local, `"`) {
+				return
+			}
+			require.Equal(t, quotedOK, ok)
+			require.Equal(t, want, got)
+		}
+	})
 }

@@ -23,7 +23,7 @@ func (a audited) Add(ctx context.Context, entries []suppression.Entry) error {
 // A test of the store is one line:
 //
 //	func TestAuditedIsAStore(t *testing.T) {
-//		suppressiontest.Run(t, func(*testing.T) suppression.Store { return audited{suppression.NewMemory()} })
+//		suppressiontest.Run(t, false, func(*testing.T) suppression.Store { return audited{suppression.NewMemory()} })
 //	}
 func Example() {
 	var s suppression.Store = audited{suppression.NewMemory()}
@@ -38,5 +38,5 @@ func Example() {
 type quiet struct{ *suppression.Memory }
 
 func TestAStoreAroundAnotherPasses(t *testing.T) {
-	suppressiontest.Run(t, func(*testing.T) suppression.Store { return quiet{suppression.NewMemory()} })
+	suppressiontest.Run(t, false, func(*testing.T) suppression.Store { return quiet{suppression.NewMemory()} })
 }

@@ -99,7 +99,7 @@ func TestOneClickEntersTheRecipient(t *testing.T) {
 						require.Contains(t, w.Body.String(), "You are unsubscribed")
 						require.NotContains(t, w.Body.String(), "<form")
 						require.Equal(t, []suppression.Entry{{
-							Address: "ada@xn--bcher-kva.example", Reason: suppression.Unsubscribe, Stream: stream, Source: "one-click", Created: time.Now().UTC(),
+							Address: "Ada@xn--bcher-kva.example", Reason: suppression.Unsubscribe, Stream: stream, Source: "one-click", Created: time.Now().UTC(),
 						}}, contents(t, list))
 					}
 				})
@@ -219,6 +219,19 @@ func TestAKeyCanBeChanged(t *testing.T) {
 	require.Len(t, contents(t, list), 1)
 }
 
+// A link names the recipient as the mail did, whatever the store makes of it.
+func TestALinkLeavesTheRecipientItsSpelling(t *testing.T) {
+	for _, fold := range []bool{false, true} {
+		list := &suppression.Memory{FoldLocal: fold}
+		h := handler(t, list, key)
+		require.Equal(t, http.StatusOK, do(h, http.MethodPost, link(t, h, "Ada@Example.com", "newsletter"), form, click).Code)
+		require.Equal(t, "Ada@example.com", contents(t, list)[0].Address)
+		found, err := list.Lookup(t.Context(), []string{"ada@example.com"})
+		require.NoError(t, err)
+		require.Equal(t, fold, len(found) == 1)
+	}
+}
+
 func TestALinkTellsNothing(t *testing.T) {
 	h := handler(t, suppression.NewMemory(), key)
 	l := link(t, h, "ada@example.com", "newsletter")
@@ -230,7 +243,7 @@ func TestALinkTellsNothing(t *testing.T) {
 	for _, part := range []string{"ada", "example", "news"} {
 		require.NotContains(t, string(raw), part)
 	}
-	require.Equal(t, l, link(t, h, "Ada@Example.com", "newsletter"), "of one recipient and stream there is one link")
+	require.Equal(t, l, link(t, h, "ada@Example.com", "newsletter"), "of one recipient and stream there is one link")
 	seen := map[string]bool{}
 	for _, x := range [][2]string{{"a@example.com", "b"}, {"ba@example.com", ""}, {"a@example.com", ""}, {"b@example.com", "b"}} {
 		seen[link(t, h, x[0], x[1])] = true
@@ -374,7 +387,7 @@ func FuzzToken(f *testing.F) {
 		list = suppression.NewMemory()
 		h = handler(t, list, key)
 		require.Equal(t, http.StatusOK, do(h, http.MethodPost, l, form, click).Code)
-		want, _ := suppression.Key(address)
+		want, _ := suppression.Key(address, false)
 		got := contents(t, list)
 		require.Len(t, got, 1)
 		require.Equal(t, []string{want, stream}, []string{got[0].Address, got[0].Stream})
