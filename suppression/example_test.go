@@ -16,7 +16,7 @@ import (
 // address.
 func Example() {
 	list := &suppression.Memory{FoldLocal: true} // some services report addresses in lower case
-	record := suppression.Record(list, nil) // what webhook.Handler calls
+	record := suppression.Record(list, nil)      // what webhook.Handler calls
 	service := mailer.SenderFunc(func(_ context.Context, m mailer.Message) (mailer.Receipt, error) {
 		return mailer.Receipt{ID: m.ID, Provider: "example"}, nil
 	})

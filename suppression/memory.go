@@ -2,20 +2,22 @@ package suppression
 
 import (
 	"context"
+	"encoding/binary"
 	"hash/maphash"
 	"iter"
 	"math"
+	"math/bits"
 	"strings"
 	"sync"
 	"time"
 )
 
 // Memory is a [Store] in memory, for one process. The zero value is empty and ready
-// for use; it is not to be copied after. It has no bound: an address that
-// would have to go to make room is one that gets mail. An entry takes about 100
-// bytes and what its address and Detail are long: ten million, 1.4 GB. One that has
-// expired or was removed is kept, so that late news cannot bring it back. Write it to a file with
-// [WriteJSON].
+// for use; it is not to be copied after. It has no bound: an address that would have
+// to go to make room is one that gets mail. An entry takes about 50 bytes and what its
+// address and Detail are long, and has no pointers for the garbage collector to
+// follow. One that has expired or was removed is kept, so that late news cannot bring
+// it back. Write it to a file with [WriteJSON].
 //
 // Look-ups are for many goroutines at once. Its methods ignore the context and
 // return no error but [ErrEntry].
@@ -24,47 +26,102 @@ type Memory struct {
 	// when the Memory is first used: setting it later changes nothing.
 	FoldLocal bool
 
-	once  sync.Once
-	fold  bool // FoldLocal as it was then
-	seed  maphash.Seed
-	mu    sync.RWMutex
-	first map[uint64]uint32 // by the hash of an address: its first record, +1
-	pages [][]record
-	n     uint32
-	kinds []kind
-	known map[kind]uint32
-}
+	once sync.Once
+	fold bool // FoldLocal as it was then
+	seed maphash.Seed
 
-// record is one entry, or that there is none any more.
-type record struct {
-	address string
-	detail  string
-	created int64 // microseconds
-	expires int64 // microseconds; never if it stays
-	next    uint32
-	kind    uint32
-	count   uint16
-	removed bool
+	mu     sync.RWMutex
+	index  [256]table
+	chunks [][]byte // of records, one after the other
+	size   int      // of all chunks, in bytes
+	kinds  []kind
+	known  map[kind]uint32
 }
-
-// kind is what many entries have in common.
-type kind struct {
-	reason         Reason
-	stream, source string
-}
-
-const (
-	pageSize = 1 << 12
-	never    = math.MaxInt64
-)
 
 // NewMemory returns an empty list that compares local parts as they are.
 func NewMemory() *Memory { return &Memory{} }
 
 func (m *Memory) start() {
-	m.once.Do(func() {
-		m.fold, m.seed, m.first, m.known = m.FoldLocal, maphash.MakeSeed(), map[uint64]uint32{}, map[kind]uint32{}
-	})
+	m.once.Do(func() { m.fold, m.seed, m.known = m.FoldLocal, maphash.MakeSeed(), map[kind]uint32{} })
+}
+
+// table finds records by the hash of their keys. There are many, so that none takes
+// long to grow.
+type table struct {
+	slots []slot // a power of two of them; a record is in the first free one from that of its tag on
+	used  int
+}
+
+// slot is empty, or tells where a record is, +1 and in eights of bytes, and above that
+// the tag: a part of its key's hash.
+type slot uint64
+
+const tagShift = 40
+
+func (s slot) tag() uint64 { return uint64(s) >> tagShift }
+
+// grow makes room for one more.
+func (t *table) grow() {
+	if 4*(t.used+1) <= 3*len(t.slots) {
+		return
+	}
+	old := t.slots
+	t.slots = make([]slot, max(8, 2*len(old)))
+	for _, s := range old {
+		if s != 0 {
+			i := s.tag() % uint64(len(t.slots))
+			for t.slots[i] != 0 {
+				i = (i + 1) % uint64(len(t.slots))
+			}
+			t.slots[i] = s
+		}
+	}
+}
+
+// record is an entry, or that there is none any more: a head, and the address and the
+// detail, with room to change them.
+type record []byte
+
+// Where in a record things are.
+const (
+	atCreated = 0  // microseconds, 8 bytes
+	atExpires = 8  // microseconds, 8 bytes; never if it stays
+	atKind    = 16 // 4 bytes
+	atCount   = 20 // 2 bytes
+	atRoom    = 22 // how many bytes the text may have, 2 bytes
+	atDetail  = 24 // how many bytes the detail has, 2 bytes
+	atAddress = 26 // how many bytes the address has, 1 byte
+	atState   = 27 // 1 byte
+	atText    = 28
+)
+
+// The states of a record.
+const (
+	added = iota
+	removed
+	moved // another record has taken its place
+)
+
+const (
+	never     = math.MaxInt64
+	chunkSize = 1 << 20 // the most bytes in a chunk, and the distance of two of them
+	pageSize  = 1 << 12 // how many records All reads at once
+)
+
+func (r record) created() int64 { return int64(binary.LittleEndian.Uint64(r[atCreated:])) }
+
+func (r record) expires() int64 { return int64(binary.LittleEndian.Uint64(r[atExpires:])) }
+
+func (r record) room() int { return int(binary.LittleEndian.Uint16(r[atRoom:])) }
+
+func (r record) address() []byte { return r[atText : atText+int(r[atAddress])] }
+
+func (r record) holds(now int64) bool { return r[atState] == added && r.expires() > now }
+
+// kind is what many entries have in common.
+type kind struct {
+	reason         Reason
+	stream, source string
 }
 
 // Key is that of [Store].
@@ -92,8 +149,9 @@ func (m *Memory) Lookup(_ context.Context, addresses []string) ([]Entry, error) 
 		if seen != nil {
 			seen[key] = true
 		}
-		for i := m.first[maphash.String(m.seed, key)]; i != 0; i = m.at(i).next {
-			if r := m.at(i); m.isOf(r, key) && r.holds(now) {
+		t, tag := m.table(key)
+		for s := range t.of(tag) {
+			if r := m.at(*s); r.holds(now) && m.isOf(r, key) {
 				found = append(found, m.entry(r))
 			}
 		}
@@ -101,27 +159,50 @@ func (m *Memory) Lookup(_ context.Context, addresses []string) ([]Entry, error) 
 	return found, nil
 }
 
-// isOf says whether a record is of the address with that key.
-func (m *Memory) isOf(r *record, key string) bool {
-	if r.address == key || !m.fold {
-		return r.address == key
+// table returns where the records of a key are to be found.
+func (m *Memory) table(key string) (t *table, tag uint64) {
+	hash := maphash.String(m.seed, key)
+	return &m.index[hash%uint64(len(m.index))], hash >> tagShift
+}
+
+// of returns the slots of records with the tag.
+func (t *table) of(tag uint64) iter.Seq[*slot] {
+	return func(yield func(*slot) bool) {
+		mask := uint64(len(t.slots)) - 1
+		for i := tag & mask; i < uint64(len(t.slots)) && t.slots[i] != 0; i = (i + 1) & mask {
+			if t.slots[i].tag() == tag && !yield(&t.slots[i]) {
+				return
+			}
+		}
 	}
-	folded, _ := Key(r.address, true)
+}
+
+// at returns a record, and what stands after it.
+func (m *Memory) at(s slot) record {
+	at := (uint64(s)&(1<<tagShift-1) - 1) * 8
+	return m.chunks[at/chunkSize][at%chunkSize:]
+}
+
+// isOf says whether a record is of the address with that key.
+func (m *Memory) isOf(r record, key string) bool {
+	if string(r.address()) == key || !m.fold {
+		return string(r.address()) == key
+	}
+	folded, _ := Key(string(r.address()), true)
 	return folded == key
 }
 
-func (r *record) holds(now int64) bool { return !r.removed && r.expires > now }
-
-func (m *Memory) at(i uint32) *record { return &m.pages[(i-1)/pageSize][(i-1)%pageSize] }
-
-func (m *Memory) entry(r *record) Entry {
-	k := m.kinds[r.kind]
+func (m *Memory) entry(r record) Entry {
+	k := m.kinds[binary.LittleEndian.Uint32(r[atKind:])]
+	n := int(r[atAddress])
+	text := string(r[atText : atText+n+int(binary.LittleEndian.Uint16(r[atDetail:]))])
 	e := Entry{
-		Address: r.address, Reason: k.reason, Stream: k.stream, Source: k.source, Detail: r.detail, Count: int(r.count),
-		Created: time.UnixMicro(r.created).UTC(),
+		Address: text[:n], Reason: k.reason, Stream: k.stream, Source: k.source, Detail: text[n:],
+		Count:   int(binary.LittleEndian.Uint16(r[atCount:])),
+		Created: time.UnixMicro(r.created()).UTC(),
 	}
-	if r.expires != never {
-		e.Expires = time.UnixMicro(r.expires).UTC()
+	if expires := r.expires(); expires != never {
+		e.Expires = time.UnixMicro(expires).UTC()
 	}
 	return e
 }
@@ -155,60 +236,90 @@ func (m *Memory) add(e Entry) {
 	if !e.Expires.IsZero() {
 		expires = e.Expires.UnixMicro()
 	}
-	r, known := m.find(e)
+	r, s := m.find(e)
 	switch {
-	case known && r.removed && created <= r.created:
-		return
-	case known && !r.removed:
-		expires = max(expires, r.expires)
-		if created < r.created {
-			r.expires = expires
+	case r == nil:
+	case r[atState] == removed:
+		if created <= r.created() {
+			return
+		}
+	default:
+		expires = max(expires, r.expires())
+		if created < r.created() {
+			binary.LittleEndian.PutUint64(r[atExpires:], uint64(expires))
 			return
 		}
 	}
-	// Copies, since what was given may be part of something large.
-	if r.address != e.Address {
-		r.address = strings.Clone(e.Address)
-	}
-	r.detail, r.created, r.expires, r.removed = strings.Clone(e.Detail), created, expires, false
-	r.kind, r.count = m.kindOf(e), uint16(e.Count)
+	m.put(s, e, created, expires, added)
 }
 
 func (m *Memory) remove(e Entry) {
+	e.Detail = ""
 	created := e.Created.UnixMicro()
-	if r, known := m.find(e); !known || created >= r.created {
-		r.detail, r.created, r.removed = "", created, true
+	if r, s := m.find(e); r == nil || created >= r.created() {
+		m.put(s, e, created, never, removed)
 	}
 }
 
-// find returns the record of that name, a new one if there is none.
-func (m *Memory) find(e Entry) (r *record, known bool) {
-	key := e.Address
-	if m.fold {
-		key, _ = Key(key, true)
-	}
-	hash := maphash.String(m.seed, key)
-	head := m.first[hash]
-	for i := head; i != 0; i = r.next {
-		r = m.at(i)
-		if k := m.kinds[r.kind]; m.isOf(r, key) && k.reason == e.Reason && k.stream == e.Stream {
-			return r, true
+// find returns the record of that name, and its slot. There may be none; the slot is
+// then a free one, with the tag alone.
+func (m *Memory) find(e Entry) (record, *slot) {
+	key, _ := Key(e.Address, m.fold)
+	t, tag := m.table(key)
+	for s := range t.of(tag) {
+		r := m.at(*s)
+		if k := m.kinds[binary.LittleEndian.Uint32(r[atKind:])]; k.reason == e.Reason && k.stream == e.Stream && m.isOf(r, key) {
+			return r, s
 		}
 	}
-	if m.n%pageSize == 0 {
-		m.pages = append(m.pages, make([]record, pageSize))
+	t.grow()
+	t.used++
+	i := tag % uint64(len(t.slots))
+	for t.slots[i] != 0 {
+		i = (i + 1) % uint64(len(t.slots))
 	}
-	m.n++
-	m.first[hash] = m.n
-	r = m.at(m.n)
-	*r = record{address: strings.Clone(e.Address), next: head, kind: m.kindOf(e)}
-	return r, false
+	t.slots[i] = slot(tag << tagShift)
+	return nil, &t.slots[i]
+}
+
+// put writes the record of a slot: where it was if it has the room, and at the end if
+// not.
+func (m *Memory) put(s *slot, e Entry, created, expires int64, state byte) {
+	n := len(e.Address) + len(e.Detail)
+	where := uint64(*s) & (1<<tagShift - 1)
+	if where == 0 || m.at(*s).room() < n {
+		room := n
+		if where != 0 {
+			m.at(*s)[atState] = moved
+			room = 1 << bits.Len(uint(n)) // little is left behind by what grows again and again
+		}
+		room += -(atText + room) & 7
+		last := len(m.chunks) - 1
+		if last < 0 || len(m.chunks[last])+atText+room > cap(m.chunks[last]) {
+			chunk := make([]byte, 0, min(chunkSize, max(1<<12, m.size))) // as large as all there is
+			m.chunks, m.size = append(m.chunks, chunk), m.size+cap(chunk)
+			last++
+		}
+		at := len(m.chunks[last])
+		m.chunks[last] = m.chunks[last][:at+atText+room]
+		binary.LittleEndian.PutUint16(m.chunks[last][at+atRoom:], uint16(room))
+		*s = slot(s.tag()<<tagShift | uint64(last*chunkSize+at)/8 + 1)
+	}
+	r := m.at(*s)
+	binary.LittleEndian.PutUint64(r[atCreated:], uint64(created))
+	binary.LittleEndian.PutUint64(r[atExpires:], uint64(expires))
+	binary.LittleEndian.PutUint32(r[atKind:], m.kindOf(e))
+	binary.LittleEndian.PutUint16(r[atCount:], uint16(e.Count))
+	binary.LittleEndian.PutUint16(r[atDetail:], uint16(len(e.Detail)))
+	r[atAddress], r[atState] = byte(len(e.Address)), state
+	copy(r[atText+copy(r[atText:], e.Address):], e.Detail)
 }
 
 func (m *Memory) kindOf(e Entry) uint32 {
 	k := kind{e.Reason, e.Stream, e.Source}
 	n, ok := m.known[k]
 	if !ok {
+		// Copies, since what was given may be part of something large.
 		k.stream, k.source = strings.Clone(k.stream), strings.Clone(k.source)
 		n = uint32(len(m.kinds))
 		m.known[k] = n
@@ -217,16 +328,13 @@ func (m *Memory) kindOf(e Entry) uint32 {
 	return n
 }
 
-// All is that of [Store]. The entries come in the order in which they were added
-// first.
+// All is that of [Store]. An entry that changes meanwhile may come twice.
 func (m *Memory) All(context.Context) iter.Seq2[Entry, error] {
 	m.start()
 	return func(yield func(Entry, error) bool) {
-		for from := uint32(0); ; from += pageSize {
-			page := m.page(from)
-			if page == nil {
-				return
-			}
+		var page []Entry
+		for chunk, at := 0, 0; chunk >= 0; {
+			page, chunk, at = m.page(page[:0], chunk, at)
 			for _, e := range page {
 				if !yield(e, nil) {
 					return
@@ -236,19 +344,24 @@ func (m *Memory) All(context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
-// page returns the entries among the records of one page, nil after the last one.
-func (m *Memory) page(from uint32) []Entry {
+// page adds the entries among some records to a list, from a place on, and returns
+// where the next ones begin: in a negative chunk after the last one.
+func (m *Memory) page(entries []Entry, chunk, at int) (_ []Entry, nextChunk, next int) {
 	now := time.Now().UnixMicro()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if from >= m.n {
-		return nil
-	}
-	entries := make([]Entry, 0, pageSize)
-	for i := from + 1; i <= min(from+pageSize, m.n); i++ {
-		if r := m.at(i); r.holds(now) {
+	for range pageSize {
+		for chunk < len(m.chunks) && at == len(m.chunks[chunk]) {
+			chunk, at = chunk+1, 0
+		}
+		if chunk >= len(m.chunks) {
+			return entries, -1, 0
+		}
+		r := record(m.chunks[chunk][at:])
+		if r.holds(now) {
 			entries = append(entries, m.entry(r))
 		}
+		at += atText + r.room()
 	}
-	return entries
+	return entries, chunk, at
 }
