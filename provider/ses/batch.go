@@ -17,7 +17,7 @@ import (
 // The limits of a batch.
 const (
 	maxBatch = 50      // messages in one call
-	maxBytes = 4 << 20 // of what differs between the messages of one call; ours, SES names none
+	maxBytes = 4 << 20 // of a call with several messages; ours, SES names none
 	inFlight = 128     // calls at once
 )
 
@@ -28,9 +28,9 @@ func (p *Provider) MaxBatch() int { return maxBatch }
 // SendBatch sends the messages and returns one Result for each, in their order.
 // Messages with a template which agree in it and in all else but recipients,
 // Template.Data, Headers, Unsubscribe, Tags, Metadata and ID go in calls of up to
-// 50; those with files or a contact list, and all others, in a call each. Up to 128
-// calls are under way at once. SES answers with an error when that is faster than
-// the account's rate: see Quota.
+// 50, fewer if the call would be larger than 4 MiB; those with files or a contact
+// list, and all others, in a call each. Up to 128 calls are under way at once. SES
+// answers with an error when that is faster than the account's rate: see Quota.
 //
 // If an answer is lost, or does not have a result for each message of its call,
 // the outcome is unknown for the messages of that call: NotSent is false.
@@ -43,13 +43,7 @@ func (p *Provider) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.
 	results := make([]mailer.Result, len(ms))
 	calls := p.calls(ms, results)
 	adapter.Each(len(calls), inFlight, func(i int) {
-		call := calls[i].items
-		if len(call) > 1 {
-			p.sendBulk(ctx, call, results)
-			return
-		}
-		r := &results[call[0].at]
-		r.Receipt, r.Err = p.send(ctx, &call[0].request)
+		p.deliver(ctx, calls[i], results)
 	})
 	return results
 }
@@ -60,16 +54,10 @@ type item struct {
 	request
 }
 
-// bulk is what goes in one call, and how much of maxBytes it takes.
-type bulk struct {
-	items []item
-	size  int
-}
-
 // calls sorts the messages into calls. The results of those that are refused
 // before any traffic are set.
-func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) []bulk {
-	var calls []bulk
+func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) [][]item {
+	var calls [][]item
 	open := map[shared]int{} // the call that is being filled
 	for i, m := range ms {
 		r, err := p.request(m)
@@ -79,18 +67,16 @@ func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) []bulk {
 		}
 		key, ok := share(&r)
 		if !ok {
-			calls = append(calls, bulk{items: []item{{i, r}}})
+			calls = append(calls, []item{{i, r}})
 			continue
 		}
-		size := entrySize(&r)
 		n, ok := open[key]
-		if !ok || len(calls[n].items) == maxBatch || calls[n].size+size > maxBytes {
+		if !ok || len(calls[n]) == maxBatch {
 			n = len(calls)
 			open[key] = n
-			calls = append(calls, bulk{})
+			calls = append(calls, nil)
 		}
-		calls[n].items = append(calls[n].items, item{i, r})
-		calls[n].size += size
+		calls[n] = append(calls[n], item{i, r})
 	}
 	return calls
 }
@@ -119,26 +105,44 @@ func share(r *request) (shared, bool) {
 	}, true
 }
 
-// entrySize is the size of what differs, in bytes.
-func entrySize(r *request) int {
-	t, to := r.input.Content.Template, r.input.Destination
-	n := len(*t.TemplateData)
-	for _, list := range [][]string{to.ToAddresses, to.CcAddresses, to.BccAddresses} {
-		for _, s := range list {
-			n += len(s)
+// deliver sends the messages in one call, or in several if it would be too large,
+// and sets their results.
+func (p *Provider) deliver(ctx context.Context, items []item, results []mailer.Result) {
+	if len(items) == 1 {
+		r := &results[items[0].at]
+		r.Receipt, r.Err = p.send(ctx, &items[0].request)
+		return
+	}
+	body := sendBulkEmail(bulk(items))
+	if body.Size() > maxBytes {
+		n := len(items) / 2
+		p.deliver(ctx, items[:n], results)
+		p.deliver(ctx, items[n:], results)
+		return
+	}
+	c, from := new(call), items[0].message.From
+	var out sesv2.SendBulkEmailOutput
+	err := p.post(ctx, c, bulkPath, body, from, &out)
+	if err == nil && len(out.BulkEmailEntryResults) != len(items) {
+		err = p.refusal(c, from, errors.New("the answer does not have one result for each message"))
+	}
+	for i, it := range items {
+		r := &results[it.at]
+		if err != nil {
+			r.Err = adapter.Own(err)
+			continue
 		}
+		one := out.BulkEmailEntryResults[i]
+		if id := aws.ToString(one.MessageId); one.Status == types.BulkEmailStatusSuccess && id != "" {
+			r.Receipt = it.receipt(id)
+			continue
+		}
+		r.Err = p.entryError(c, one, from)
 	}
-	for _, h := range t.Headers {
-		n += len(*h.Name) + len(*h.Value)
-	}
-	for _, tag := range r.input.EmailTags {
-		n += len(*tag.Name) + len(*tag.Value)
-	}
-	return n
 }
 
-// sendBulk makes one call for several messages and sets their results.
-func (p *Provider) sendBulk(ctx context.Context, items []item, results []mailer.Result) {
+// bulk makes one call of several messages.
+func bulk(items []item) *sesv2.SendBulkEmailInput {
 	first := items[0].input
 	in := &sesv2.SendBulkEmailInput{
 		FromEmailAddress:            first.FromEmailAddress,
@@ -162,26 +166,7 @@ func (p *Provider) sendBulk(ctx context.Context, items []item, results []mailer.
 			ReplacementTags:    it.input.EmailTags,
 		})
 	}
-
-	c, from := new(call), items[0].message.From
-	var out sesv2.SendBulkEmailOutput
-	err := p.post(ctx, c, bulkPath, sendBulkEmail(in), from, &out)
-	if err == nil && len(out.BulkEmailEntryResults) != len(items) {
-		err = p.refusal(c, from, errors.New("the answer does not have one result for each message"))
-	}
-	for i, it := range items {
-		r := &results[it.at]
-		if err != nil {
-			r.Err = adapter.Own(err)
-			continue
-		}
-		one := out.BulkEmailEntryResults[i]
-		if id := aws.ToString(one.MessageId); one.Status == types.BulkEmailStatusSuccess && id != "" {
-			r.Receipt = it.receipt(id)
-			continue
-		}
-		r.Err = p.entryError(c, one, from)
-	}
+	return in
 }
 
 // entryStatuses are the kinds of the statuses that a message of a batch can have.

@@ -208,9 +208,10 @@ func TestConformance(t *testing.T) {
 			m.Template = mailer.Template{ID: "welcome", Data: map[string]any{"about": "About " + m.ID, "text": m.Text}}
 			m.Subject, m.Text = "", ""
 		},
-		TestMode: "the mailbox simulator's addresses",
-		Regions:  "every region of AWS",
-		Notes:    map[string]string{"tracking on": "UNVERIFIED", "tracking off": "UNVERIFIED", "batch": "of one template"},
+		BatchBytes: maxBytes,
+		TestMode:   "the mailbox simulator's addresses",
+		Regions:    "every region of AWS",
+		Notes:      map[string]string{"tracking on": "UNVERIFIED", "tracking off": "UNVERIFIED", "batch": "of one template"},
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) { return New(with(baseURL, client)) },
 			Accept: func(n int, _ providertest.Request) (providertest.Answer, string) {
