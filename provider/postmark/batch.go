@@ -49,10 +49,25 @@ type item struct {
 	*request
 }
 
-// call is what goes in one call, and how large it and its answer are.
+// call is what goes in one call, how large that is, and how large the answer.
 type call struct {
 	items         []item
 	bytes, answer int64
+}
+
+// size is that of the call with one more message of so many bytes.
+func (c *call) size(more int64) int64 {
+	_, head, tail := frame(&c.items[0].message)
+	commas := int64(len(c.items))
+	return int64(len(head)+len(tail)) + c.bytes + commas + more
+}
+
+// frame returns where a call with m goes, and what stands around its messages.
+func frame(m *mailer.Message) (path, head, tail string) {
+	if m.Template.ID != "" {
+		return "/email/batchWithTemplates", `{"Messages":[`, "]}"
+	}
+	return "/email/batch", "[", "]"
 }
 
 // calls sorts the messages into calls. The results of those that are refused before
@@ -70,9 +85,9 @@ func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) iter.Seq[
 			if m.Template.ID != "" {
 				open = &templates
 			}
-			size, answer := r.body.Size()+1, answerSize(&r.message)
+			size, answer := r.body.Size(), answerSize(&r.message)
 			if n := len(open.items); n == maxBatch ||
-				n > 0 && (open.bytes+size > maxBytes || open.answer+answer > httpapi.MaxBody) {
+				n > 0 && (open.size(size) > maxBytes || open.answer+answer > httpapi.MaxBody) {
 				if !yield(*open) {
 					return
 				}
@@ -108,10 +123,7 @@ func (p *Provider) sendCall(ctx context.Context, c call, results []mailer.Result
 	for i, it := range c.items {
 		bodies[i] = it.body
 	}
-	path, head, tail := "/email/batch", "[", "]"
-	if c.items[0].message.Template.ID != "" {
-		path, head, tail = "/email/batchWithTemplates", `{"Messages":[`, "]}"
-	}
+	path, head, tail := frame(&c.items[0].message)
 	resp, err := p.api.Do(ctx, http.MethodPost, path, httpapi.Join(head, bodies, tail))
 	if err != nil {
 		for _, it := range c.items {

@@ -191,7 +191,7 @@ func TestBatchKeepsCallsSmall(t *testing.T) {
 		ms[8].Attachments = nil
 		requireOwn(t, ms, s.provider(t).SendBatch(t.Context(), ms))
 		for _, c := range s.calls {
-			require.LessOrEqual(t, c.size, maxBytes+2)
+			require.LessOrEqual(t, c.size, maxBytes)
 		}
 		require.Equal(t, []int{3, 3, 3}, s.lens("/email/batch"))
 	})

@@ -97,7 +97,8 @@ func TestConformance(t *testing.T) {
 				m.Attachments = []mailer.Attachment{{Name: "a.bin", Content: make([]byte, MaxSize*3/4)}}
 			})},
 		},
-		TestMode: "the token POSTMARK_API_TEST",
+		BatchBytes: maxBytes,
+		TestMode:   "the token POSTMARK_API_TEST",
 		Peer: providertest.HTTP{
 			New: func(baseURL string, client *http.Client) (mailer.Provider, error) {
 				return New(Config{ServerToken: token, BaseURL: baseURL, HTTPClient: client})

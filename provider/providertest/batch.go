@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,24 +41,8 @@ func (s *suite) testBatch(t *testing.T) {
 		}
 		require.Equal(t, (len(ms)+b.MaxBatch()-1)/b.MaxBatch(), len(service.Requests()), "calls; see Spec.Batch")
 	})
-	if most := s.BatchBytes; most > 0 && most <= 8<<20 { // a larger one takes too long to fill
-		t.Run("more bytes than one call takes", func(t *testing.T) {
-			service, p := s.startBatch(t)
-			ms := s.batch(min(b.MaxBatch(), 12))
-			for i := range ms {
-				ms[i].Text = strings.Repeat("0123456789abcde\n", 3*most/2/len(ms)/16)
-				if s.Batch != nil {
-					s.Batch(&ms[i])
-				}
-			}
-			results := s.sendBatch(t.Context(), t, service, p, ms)
-			s.inOrder(t, service, ms, results)
-			for _, q := range service.Requests() {
-				require.LessOrEqual(t, len(q.verbatim), most+most/8, "bytes of a call")
-			}
-		})
-	}
-	if _, ok := s.Peer.(HTTP); ok {
+	if h, ok := s.Peer.(HTTP); ok {
+		s.testBatchBytes(t, h, b.MaxBatch())
 		s.testBatchAnswers(t, few)
 		t.Run("a lost answer leaves its own messages unknown", func(t *testing.T) { s.testBatchLoss(t, b.MaxBatch()) })
 	}
@@ -150,13 +133,19 @@ func (s *suite) testBatch(t *testing.T) {
 
 // batch makes n different messages.
 func (s *suite) batch(n int) []mailer.Message {
+	return s.batchWith(n, func(int, *mailer.Message) {})
+}
+
+// batchWith does what batch does, and lets change have each message before
+// Spec.Batch does.
+func (s *suite) batchWith(n int, change func(i int, m *mailer.Message)) []mailer.Message {
 	ms := make([]mailer.Message, n)
 	for i := range ms {
 		m := s.message("minimal")
 		m.ID = fmt.Sprintf("mark%dx", i)
 		m.Subject = "About " + m.ID
 		m.To[0].Address = m.ID + "@example.com"
-		if s.Batch != nil {
+		if change(i, &m); s.Batch != nil {
 			s.Batch(&m)
 		}
 		ms[i] = m

@@ -4,3 +4,6 @@ package providertest
 
 // fewMessages is how many messages the ledger has without -ledger.
 const fewMessages = 2000
+
+// mostText is how many bytes of text the suite puts into a call.
+const mostText = 128 << 20

@@ -47,10 +47,11 @@ type Spec struct {
 	Memory int
 	// Batch changes a message of a batch so that it can share a call with the
 	// others, if they cannot as they are: they differ in ID, recipient and subject,
-	// which is "About " and the ID. The request has to say that in any case.
+	// which is "About " and the ID. The request has to say that in any case. A letter
+	// more in the text has to be a byte more in the request.
 	Batch func(m *mailer.Message)
-	// BatchBytes is the most bytes of a call for several messages, if that is what
-	// limits their number.
+	// BatchBytes is the most bytes of the body of a call for several messages. It is
+	// needed for a [mailer.BatchSender] whose MaxBatch is more than 1.
 	BatchBytes int
 	// Golden is the folder of the golden files. Empty: "testdata/request". Beside it
 	// stands features.json.

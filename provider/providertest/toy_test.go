@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,6 +168,13 @@ func (p *toy) translate(m mailer.Message) (toyMail, []string, error) {
 	m = prepared
 	if len(m.To) == 0 && p.defect != "sends what is unsupported" {
 		return toyMail{}, nil, p.refuse("To", "needs one")
+	}
+	size := len(m.Text) + len(m.HTML)
+	for _, a := range m.Attachments {
+		size += len(a.Content)
+	}
+	if size > toyMaxSize {
+		return toyMail{}, nil, &mailer.Error{Provider: "toy", Kind: mailer.KindTooLarge, NotSent: true, Message: "has too many bytes"}
 	}
 	for _, v := range m.Template.Data {
 		if _, ok := v.(string); !ok {
@@ -545,10 +553,11 @@ func (p *toy) Quota(ctx context.Context) (mailer.Quota, error) {
 	return q, nil
 }
 
-// The most messages and the most bytes of a call.
+// The most messages and the most bytes of a call, and of a message.
 const (
 	toyBatch      = 7
 	toyBatchBytes = 1 << 20
+	toyMaxSize    = 16 << 20
 )
 
 func (p *toy) MaxBatch() int { return toyBatch }
@@ -557,9 +566,9 @@ func (p *toy) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Resul
 	results := make([]mailer.Result, len(ms))
 	var mails []toyMail
 	var indices []int
-	size := 0
+	size := len("[]")
 	flush := func() {
-		size = 0
+		size = len("[]")
 		if len(mails) == 0 {
 			return
 		}
@@ -609,11 +618,33 @@ func (p *toy) SendBatch(ctx context.Context, ms []mailer.Message) []mailer.Resul
 				}
 				break
 			}
+			if p.defect == "fails a call over a message that is too large" && errors.Is(err, mailer.KindTooLarge) {
+				for _, k := range indices {
+					results[k].Err = err
+				}
+				mails, indices, size = nil, nil, 2
+			}
 			continue
 		}
 		results[i].Receipt.Dropped = dropped
-		more := len(q.Text) + 1024
-		if size+more > toyBatchBytes && p.defect != "fills a call with too many bytes" {
+		text, _ := json.Marshal(q)
+		more := len(text) + len(",")
+		most := toyBatchBytes + len(",")
+		switch p.defect {
+		case "fills a call with too many bytes":
+			most *= 2
+		case "fills a call by halves":
+			most /= 2
+		case "counts a message's texts only":
+			more = len(q.Text)
+		case "counts a file without base64":
+			for _, f := range q.Files {
+				more -= base64.StdEncoding.EncodedLen(len(f.Data)) - len(f.Data)
+			}
+		case "counts one byte too few":
+			more--
+		}
+		if size+more > most {
 			flush()
 		}
 		size += more

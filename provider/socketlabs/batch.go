@@ -49,20 +49,22 @@ type item struct {
 func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) iter.Seq[[]item] {
 	return func(yield func([]item) bool) {
 		var open []item
-		size := int64(0)
+		frame := p.encode().Size() // of a call without a message
+		size := frame
 		for i, m := range ms {
 			r, err := p.request(m)
 			if err != nil {
 				results[i].Err = err
 				continue
 			}
-			if n := len(open); n == maxBatch || n > 0 && size+r.body.Size() > maxBytes {
+			own := r.body.Size() - frame
+			if n := len(open); n == maxBatch || n > 0 && size+int64(n)+own > maxBytes { // n commas
 				if !yield(open) {
 					return
 				}
-				open, size = nil, 0
+				open, size = nil, frame
 			}
-			size += r.body.Size()
+			size += own
 			r.body = httpapi.Body{} // the call's is made when it is sent
 			open = append(open, item{i, &r})
 		}
