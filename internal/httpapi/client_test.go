@@ -95,10 +95,7 @@ func TestTheRequestIsWhatTheAdapterAskedFor(t *testing.T) {
 		require.Equal(t, UserAgent, got.Header.Get("User-Agent"))
 		require.Equal(t, smallBody.size, got.ContentLength)
 		require.Equal(t, string(smallBody.small), string(body))
-		again, err := got.GetBody()
-		require.NoError(t, err)
-		body, _ = io.ReadAll(again)
-		require.Equal(t, string(smallBody.small), string(body))
+		require.Nil(t, got.GetBody, "nobody is to make the request again")
 	}
 	_, err = c.Do(t.Context(), "GET", "/stats/a%2Fb", Body{})
 	require.NoError(t, err)
@@ -216,10 +213,8 @@ func TestARoundTripperThatTellsNothingIsNotBelieved(t *testing.T) {
 			io.CopyN(io.Discard, r.Body, largeBody.size)
 			return nil, errors.New("broken")
 		}, false},
-		"a large body read twice, once to its end": {largeBody, func(r *http.Request) (*http.Response, error) {
+		"a large body read to its end before it dialled": {largeBody, func(r *http.Request) (*http.Response, error) {
 			io.Copy(io.Discard, r.Body)
-			again, _ := r.GetBody()
-			io.CopyN(io.Discard, again, 1)
 			return nil, dial
 		}, false},
 	} {

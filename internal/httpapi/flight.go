@@ -1,28 +1,31 @@
 package httpapi
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http/httptrace"
+	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// flight watches one call, to tell whether the service can have had the whole
-// request. net/http may run its hooks after RoundTrip has returned, and it may
-// send again, on its own, what provably was not processed (nothing written on a
-// kept connection; a stream that HTTP/2 refused). So everything here is atomic,
-// counts each try, and is never taken back.
+// flight watches one RoundTrip, to tell whether the service can have had the
+// whole request. net/http may run its hooks after RoundTrip has returned, and a
+// RoundTripper of the user's may send again on its own. So everything here is
+// atomic and counts each try.
 type flight struct {
 	sought atomic.Int32 // connections asked for: the number of tries
 	begun  atomic.Int32 // request headers written
 	whole  atomic.Bool  // a request was written to its end
 	broken atomic.Bool  // the writing of a request failed
 
+	mu   sync.Mutex
+	conn net.Conn // the last connection
 	// Of a streamed body, which is more exact than the hooks: a request whose
 	// last byte was never handed out cannot be whole.
-	mu       sync.Mutex
 	streamed bool
 	stopped  bool
 	drained  bool
@@ -35,13 +38,19 @@ type flight struct {
 // trace returns the hooks for one call.
 func (f *flight) trace() *httptrace.ClientTrace {
 	f.hooks.GetConn = f.getConn
+	f.hooks.GotConn = f.gotConn
 	f.hooks.WroteHeaders = f.wroteHeaders
 	f.hooks.WroteRequest = f.wroteRequest
 	return &f.hooks
 }
 
 func (f *flight) getConn(string) { f.sought.Add(1) }
-func (f *flight) wroteHeaders()  { f.begun.Add(1) }
+func (f *flight) gotConn(i httptrace.GotConnInfo) {
+	f.mu.Lock()
+	f.conn = i.Conn
+	f.mu.Unlock()
+}
+func (f *flight) wroteHeaders() { f.begun.Add(1) }
 func (f *flight) wroteRequest(i httptrace.WroteRequestInfo) {
 	if i.Err != nil {
 		f.broken.Store(true)
@@ -56,6 +65,14 @@ func (f *flight) stop() {
 	f.mu.Lock()
 	f.stopped = true
 	f.mu.Unlock()
+}
+
+// http2 reports whether the last connection speaks HTTP/2.
+func (f *flight) http2() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, ok := f.conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && c.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 // cut reports whether the service certainly did not get the whole request. A
@@ -78,10 +95,41 @@ func (f *flight) cut() bool {
 	}
 }
 
-// unsent is cut for a call that ended with err instead of a status. If no hook
-// ran, then our own transport did not get past the choice of a proxy; of another
-// RoundTripper it takes an error that says so, and a body that was not read.
+// The words of net/http for a request that the service did not look at, by its own
+// word and by RFC 9113: a stream reset with REFUSED_STREAM (8.7), and one beyond the
+// last stream of a GOAWAY (6.8). No other reset says so. These errors have no type; if
+// the words change, the outcome is unknown, and a test fails.
+var (
+	refused = regexp.MustCompile(`^http2: Transport: cannot retry err \[(http2: Transport received Server's graceful shutdown GOAWAY` +
+		`|stream error: stream ID \d+; REFUSED_STREAM; received from peer)\]`)
+	// The first request of a connection, met by a GOAWAY with an error. There is no
+	// use in another.
+	rebuffed = regexp.MustCompile(`^http2: Transport received GOAWAY from server ErrCode:`)
+)
+
+// says reports whether err has the words. Of several tries they are on one only.
+func (f *flight) says(err error, words ...*regexp.Regexp) bool {
+	for ; err != nil && f.begun.Load() == 1; err = errors.Unwrap(err) {
+		if slices.ContainsFunc(words, func(w *regexp.Regexp) bool { return w.MatchString(err.Error()) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// again reports whether the request can be made once more: the service did not
+// look at it, or a kept connection had ended before.
+func (f *flight) again(err error) bool {
+	return f.says(err, refused) || errors.Is(err, errUnwritten)
+}
+
+// unsent is cut for a call that ended with err instead of a status, or a refusal.
+// If no hook ran, then our own transport did not get past the choice of a proxy; of
+// another RoundTripper it takes an error that says so, and a body that was not read.
 func (f *flight) unsent(err error, own bool) bool {
+	if f.says(err, refused, rebuffed) || errors.Is(err, errUnwritten) {
+		return true
+	}
 	if f.sought.Load() > 0 || f.cut() {
 		return f.cut()
 	}

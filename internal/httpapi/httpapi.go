@@ -46,8 +46,8 @@ type Config struct {
 	// apply. A nil Transport stands for the shared one of this package.
 	HTTPClient *http.Client
 	// Header is sent with each request. It is copied. Content-Type, Accept and
-	// User-Agent have defaults. It should not hold an Idempotency-Key: net/http
-	// takes that as leave to send a POST twice.
+	// User-Agent have defaults. An Idempotency-Key has no effect on how often a
+	// request is made.
 	Header http.Header
 	// Secrets never appear in an error: neither as they are nor escaped for a URL
 	// or for JSON, nor in base64. What follows the scheme in an Authorization
@@ -67,6 +67,7 @@ type Client struct {
 	bodyless http.Header // without
 	hide     *strings.Replacer
 	last     atomic.Pointer[target]
+	http1    atomic.Bool // the last answer came in HTTP/1
 }
 
 // target is a path and its parsed address, kept since an adapter uses one path
@@ -148,8 +149,12 @@ func printable(s string) bool {
 //
 // Without a status it returns an [*mailer.Error]: KindCanceled if ctx was
 // canceled, otherwise KindNetwork. NotSent is true only if the service cannot
-// have had the whole request. A passed deadline, that of ctx or of this package,
-// has context.DeadlineExceeded as its cause.
+// have had the whole request, or said that it did not look at it. A passed
+// deadline, that of ctx or of this package, has context.DeadlineExceeded as its
+// cause.
+//
+// A request with a body is made again, at most twice, only if a kept connection had
+// ended before it or if the service says in HTTP/2's words that it did not look at it.
 func (c *Client) Do(ctx context.Context, method, path string, body Body) (*Response, error) {
 	u, err := c.URL(path)
 	if err != nil {
@@ -175,15 +180,35 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, header http.
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	var f flight
+	for again := repeats; ; again-- {
+		var f flight
+		r, err := c.try(ctx, &f, method, u, header, body)
+		if err == nil {
+			return r, nil
+		}
+		if again == 0 || ctx.Err() != nil || !f.again(err) {
+			return nil, c.failure(ctx, err, f.unsent(err, c.rt == shared))
+		}
+	}
+}
+
+// repeats is how often a request is made again: once for a connection that ended
+// while it was kept, and once more for a service that is just going down.
+const repeats = 2
+
+// try makes the request once. Its error is that of the RoundTripper.
+func (c *Client) try(ctx context.Context, f *flight, method string, u *url.URL, header http.Header, body Body) (*Response, error) {
 	defer f.stop()
-	req := c.request(httptrace.WithClientTrace(ctx, f.trace()), method, u, header, body, &f)
+	req := c.request(httptrace.WithClientTrace(ctx, f.trace()), method, u, header, body, f)
 	resp, err := c.rt.RoundTrip(req)
 	if err == nil && (resp == nil || resp.Body == nil) {
 		err = errors.New("the http.RoundTripper returned no answer and no error")
 	}
 	if err != nil {
-		return nil, c.failure(ctx, err, f.unsent(err, c.rt == shared))
+		return nil, err
+	}
+	if one := resp.ProtoMajor == 1; one != c.http1.Load() {
+		c.http1.Store(one)
 	}
 	r := &f.response
 	r.Status, r.Header, r.early = resp.StatusCode, resp.Header, f.cut()
@@ -228,10 +253,36 @@ func (c *Client) request(ctx context.Context, method string, u *url.URL, header 
 	}
 	if body.size > 0 {
 		req.ContentLength = body.size
-		req.GetBody = func() (io.ReadCloser, error) { return body.open(f), nil }
+		if c.http1.Load() && header["Idempotency-Key"] == nil && header["X-Idempotency-Key"] == nil {
+			req.GetBody = func() (io.ReadCloser, error) { return c.reopen(body, f) }
+		}
 		req.Body = body.open(f)
 	}
 	return req.WithContext(ctx)
+}
+
+// Errors of reopen.
+var (
+	errUnwritten = errors.New("the connection had ended before the request")
+	errReset     = errors.New("the request was reset")
+)
+
+// reopen is a request's GetBody. With one, net/http makes a request again by itself,
+// and is right to only over HTTP/1.1, where it found a kept connection dead without
+// a byte written, which nothing else tells. Over HTTP/2 it does so too after a
+// reset with PROTOCOL_ERROR, up to seven times, though the service may have taken
+// the request; so there is no GetBody unless the service answered in HTTP/1.1
+// before. Nor is there one beside an Idempotency-Key, by which net/http makes any
+// request again.
+func (c *Client) reopen(body Body, f *flight) (io.ReadCloser, error) {
+	switch {
+	case f.http2():
+		return nil, errReset
+	case c.plain:
+		return nil, errUnwritten // do makes it again, in a flight of its own
+	default:
+		return body.open(f), nil
+	}
 }
 
 // failure makes the error of a call that brought no status.
