@@ -109,8 +109,9 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // [mailer.Receipt].MessageID is the TransactionID, which all events of the message
 // have, however many recipients there are.
 //
-// After a server error, without an answer, or with a no under status 200 whose words
-// are not known here the outcome is unknown: NotSent is false.
+// Until the request is written whole nobody has the message: NotSent is true. After
+// that a server error, no answer, or a no under status 200 whose words are not known
+// here leaves the outcome unknown: NotSent is false.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
 	r, err := p.request(m)
 	if err != nil {

@@ -112,7 +112,10 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // others have ids of their own, which are in MessageIDs, and the message's ID.
 //
 // A message with a malformed recipient is [mailer.KindRecipient], and nobody gets
-// it. After a 5xx, or without an answer, the outcome is unknown: NotSent is false.
+// it.
+//
+// Until the request is written whole nobody has the message: NotSent is true. After
+// that a 5xx, or no answer, leaves the outcome unknown: NotSent is false.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
 	r, err := p.request(m)
 	if err != nil {

@@ -94,8 +94,10 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // Send hands m over in one call. Nil: Postmark took it, for every recipient but
 // those in [mailer.Receipt].Rejected, which are inactive at Postmark.
 //
-// A message whose recipients are all inactive is [mailer.KindRecipient]. After a
-// 5xx, or without an answer, the outcome is unknown: NotSent is false.
+// A message whose recipients are all inactive is [mailer.KindRecipient].
+//
+// Until the request is written whole nobody has the message: NotSent is true. After
+// that a 5xx, or no answer, leaves the outcome unknown: NotSent is false.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
 	r, err := p.request(m)
 	if err != nil {

@@ -103,7 +103,10 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // is suppressed at SendGrid shows later, in an event.
 //
 // A message with a malformed recipient is [mailer.KindRecipient], and nobody gets
-// it. After a 5xx, or without an answer, the outcome is unknown: NotSent is false.
+// it.
+//
+// Until the request is written whole nobody has the message: NotSent is true. After
+// that a 5xx, or no answer, leaves the outcome unknown: NotSent is false.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
 	r, body, err := p.encode(m, time.Now())
 	if err != nil {

@@ -175,7 +175,8 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // suppressed at SES shows later, in an event, and so does a file with a virus, or
 // a template that lacks a value.
 //
-// After a 5xx, or without an answer, the outcome is unknown: NotSent is false.
+// Until the request is written whole nobody has the message: NotSent is true. After
+// that a 5xx, or no answer, leaves the outcome unknown: NotSent is false.
 // Without credentials it is [mailer.KindUnauthorized], and NotSent is true.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
 	r, err := p.request(m)

@@ -150,6 +150,9 @@ func (p *Provider) rejections(r *request, a *answer, resp *httpapi.Response) (rs
 		rs = append(rs, mailer.Rejection{Address: address, Err: e})
 	}
 	all := slices.Concat(r.message.To, r.message.Cc, r.message.Bcc)
+	if len(all) == 1 {
+		return nil, true // whom a reason is about it need not say
+	}
 	named := 0
 	for _, reason := range a.reasons {
 		before := len(rs)

@@ -108,11 +108,13 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // SendAt. Who is suppressed at SMTP2GO shows later, in an event.
 //
 // Of a part that failed beside one that succeeded each reason is a Rejection in
-// [mailer.Receipt].Rejected. SMTP2GO does not always say whom a reason is about: its
-// Address is empty then.
+// [mailer.Receipt].Rejected. SMTP2GO does not always say which of several recipients a
+// reason is about: its Address is empty then. With one recipient such an answer
+// contradicts itself, and the outcome is unknown.
 //
-// After a server error, without an answer, or with a reason that is not known here
-// the outcome is unknown: NotSent is false.
+// Until the request is written whole nobody has the message: NotSent is true. After
+// that a server error, no answer, or a reason that is not known here leaves the
+// outcome unknown: NotSent is false.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
 	r, err := p.request(m)
 	if err != nil {

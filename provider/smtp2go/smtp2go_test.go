@@ -345,6 +345,23 @@ func TestAnswerOfYes(t *testing.T) {
 			require.Equal(t, c.rejected, rejected)
 		})
 	}
+	for name, c := range map[string]struct {
+		members string
+		kind    mailer.Kind
+	}{
+		"named":            {`"succeeded":1,"failed":1,"failures":["550 invalid recipient ada@example.com"]`, mailer.KindRecipient},
+		"not named":        {`"succeeded":1,"failed":1,"failures":["550 suppressed"]`, mailer.KindRecipient},
+		"of unknown words": {`"succeeded":1,"failed":1,"failures":["550 no"]`, mailer.KindUnknown},
+		"not even told":    {`"succeeded":1,"failed":1`, mailer.KindUnknown},
+	} {
+		t.Run("and a no, to the only recipient: "+name, func(t *testing.T) {
+			alone := three
+			alone.Cc, alone.Bcc = nil, nil
+			_, err := answerTo(t, alone, 200, says(c.members))
+			require.ErrorIs(t, err, c.kind)
+			require.False(t, mailer.NotSent(err))
+		})
+	}
 	t.Run("a recipient may be refused for another reason", func(t *testing.T) {
 		receipt, err := answerTo(t, three, 200, says(`"succeeded":1,"failed":1,"failures":["451 later: ben@example.com"]`))
 		require.NoError(t, err)

@@ -127,8 +127,10 @@ func (p *Provider) Dropped(m mailer.Message) []string {
 // those in [mailer.Receipt].Rejected, which it calls invalid. Who is suppressed at
 // SocketLabs shows later, in an event.
 //
-// A message whose recipients are all invalid is [mailer.KindRecipient]. After a
-// server error, or without an answer, the outcome is unknown: NotSent is false.
+// A message whose recipients are all invalid is [mailer.KindRecipient].
+//
+// Until the request is written whole nobody has the message: NotSent is true. After
+// that a server error, or no answer, leaves the outcome unknown: NotSent is false.
 func (p *Provider) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, error) {
 	r, err := p.request(m)
 	if err != nil {
