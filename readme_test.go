@@ -2,6 +2,7 @@ package mailer_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -9,21 +10,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeQuotesCodeThatRuns: every Go block of the README and of these pages stands,
-// line by line, in the file that the comment above it names, and that file is a program or an
-// example that is compiled here.
+// TestReadmeQuotesCodeThatRuns: every Go block of the README and of the pages under docs
+// stands, line by line, in the file that the comment above it names, and that file is a program
+// or an example that is compiled here.
 func TestReadmeQuotesCodeThatRuns(t *testing.T) {
 	blockOf := regexp.MustCompile("(?s)(?:<!-- (\\S+) -->\n)?```go\n(.*?)```")
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/services/*.md"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+		pages = append(pages, found...)
+	}
 	var blocks [][]string
-	for _, page := range []string{"README.md", "docs/failover.md", "docs/suppression.md"} {
+	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		found := blockOf.FindAllStringSubmatch(string(text), -1)
-		require.NotEmpty(t, found)
+		require.Len(t, found, strings.Count(string(text), "```go"), "the Go blocks of %s", page)
 		blocks = append(blocks, found...)
 	}
+	require.NotEmpty(t, blocks)
 	for _, b := range blocks {
 		require.NotEmpty(t, b[1], "a Go block without the file that it quotes:\n%s", b[2])
+		require.True(t, strings.HasSuffix(b[1], ".go"), b[1])
 		t.Run(b[1], func(t *testing.T) {
 			source, err := os.ReadFile(b[1])
 			require.NoError(t, err)

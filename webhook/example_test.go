@@ -83,12 +83,12 @@ func ExampleDedupe() {
 }
 
 func ExampleNext() {
-	var s webhook.State
-	for _, e := range []webhook.Event{
+	var state webhook.State
+	for _, event := range []webhook.Event{
 		{Type: webhook.Accepted}, {Type: webhook.Complained}, {Type: webhook.Delivered}, // which comes late
 	} {
-		s = webhook.Next(s, e)
-		fmt.Println(s)
+		state = webhook.Next(state, event) // accepted < deferred < failed < delivered < unsubscribed < bounced < complained
+		fmt.Println(state)
 	}
 	// Output:
 	// accepted

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/elasticemail"
@@ -68,4 +70,22 @@ func ExampleNewWebhook() {
 	// Output:
 	// ada@example.com bounced hard mailbox
 	// 200
+}
+
+func ExampleNew() {
+	p, err := elasticemail.New(elasticemail.Config{APIKey: os.Getenv("ELASTICEMAIL_API_KEY")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p)
+}
+
+func ExampleNewWebhook_environment() {
+	source, err := elasticemail.NewWebhook(elasticemail.WebhookConfig{
+		Secrets: []string{os.Getenv("ELASTICEMAIL_WEBHOOK_SECRET")},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(source.Name())
 }

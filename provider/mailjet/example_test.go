@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/seed355143d4/mailer"
@@ -74,4 +76,25 @@ func ExampleNewWebhook() {
 	// Output:
 	// ada@example.com bounced hard mailbox
 	// 200
+}
+
+func ExampleNew() {
+	p, err := mailjet.New(mailjet.Config{
+		APIKey:    os.Getenv("MAILJET_API_KEY"),
+		SecretKey: os.Getenv("MAILJET_SECRET_KEY"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p)
+}
+
+func ExampleNewWebhook_environment() {
+	source, err := mailjet.NewWebhook(mailjet.WebhookConfig{
+		Basic: []webhook.Basic{{Username: "mailjet", Password: os.Getenv("MAILJET_WEBHOOK_PASSWORD")}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(source.Name())
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/postmark"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func Example() {
@@ -43,4 +46,23 @@ func Example() {
 		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
 	}
 	// Output: postmark took it as 7f4f2c9e
+}
+
+func ExampleNew() {
+	p, err := postmark.New(postmark.Config{ServerToken: os.Getenv("POSTMARK_TOKEN")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p)
+}
+
+func ExampleNewWebhook() {
+	source, err := postmark.NewWebhook(postmark.WebhookConfig{
+		Basic:   []webhook.Basic{{Username: "postmark", Password: os.Getenv("POSTMARK_WEBHOOK_PASSWORD")}},
+		Headers: map[string]string{"X-Hook-Key": os.Getenv("POSTMARK_WEBHOOK_KEY")},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(source.Name())
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/provider/sendgrid"
+	"github.com/seed355143d4/mailer/webhook"
 )
 
 func Example() {
@@ -44,4 +47,24 @@ func Example() {
 		fmt.Println(receipt.Provider, "took it as", receipt.MessageID)
 	}
 	// Output: sendgrid took it as Xj5LmNkWSOqRbdvOpR34BA
+}
+
+func ExampleNew() {
+	p, err := sendgrid.New(sendgrid.Config{APIKey: os.Getenv("SENDGRID_API_KEY")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p)
+}
+
+func ExampleNewWebhook() {
+	mux := http.NewServeMux()
+	store := func(context.Context, []webhook.Event) error { return nil }
+	source, err := sendgrid.NewWebhook(sendgrid.WebhookConfig{PublicKeys: []string{os.Getenv("SENDGRID_WEBHOOK_KEY")}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux.Handle("POST /hooks/sendgrid", webhook.Handler(source, webhook.Dedupe(nil, func(ctx context.Context, events []webhook.Event) error {
+		return store(ctx, events) // in your database; an error has SendGrid try again
+	})))
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/seed355143d4/mailer"
@@ -74,4 +76,16 @@ func ExampleNewWebhook() {
 	handler.ServeHTTP(w, r)
 	fmt.Println(w.Code)
 	// Output: 401
+}
+
+func ExampleNew() {
+	p, err := ses.New(ses.Config{
+		Region:          "eu-west-1",
+		AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
+		SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"os"
 
 	gosmtp "github.com/emersion/go-smtp"
 
@@ -75,4 +76,17 @@ func ExamplePostmark() {
 	defer p.Close()
 	fmt.Println(c.Host, p)
 	// Output: smtp.postmarkapp.com smtp
+}
+
+func ExampleNew() {
+	config, err := smtp.Parse(os.Getenv("SMTP_URL")) // smtps://user:password@mail.example.com
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := smtp.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	fmt.Println(p)
 }

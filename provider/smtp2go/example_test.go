@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/seed355143d4/mailer"
@@ -70,4 +72,20 @@ func ExampleNewWebhook() {
 	// Output:
 	// ada@example.com bounced hard mailbox
 	// 200
+}
+
+func ExampleNew() {
+	p, err := smtp2go.New(smtp2go.Config{APIKey: os.Getenv("SMTP2GO_API_KEY")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p)
+}
+
+func ExampleNewWebhook_environment() {
+	source, err := smtp2go.NewWebhook(smtp2go.WebhookConfig{Bearer: []string{os.Getenv("SMTP2GO_WEBHOOK_TOKEN")}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(source.Name())
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/seed355143d4/mailer"
@@ -71,4 +73,20 @@ func ExampleNewWebhook() {
 	// Output:
 	// ada@example.com bounced hard mailbox
 	// 200 a long secret
+}
+
+func ExampleNew() {
+	p, err := socketlabs.New(socketlabs.Config{ServerID: 12345, APIKey: os.Getenv("SOCKETLABS_KEY")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(p)
+}
+
+func ExampleNewWebhook_environment() {
+	source, err := socketlabs.NewWebhook(socketlabs.WebhookConfig{ServerID: 12345, SecretKey: os.Getenv("SOCKETLABS_SECRET_KEY")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(source.Name())
 }
