@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -44,13 +45,18 @@ func (c *Chain) next(ctx context.Context, w *walk) (*target, permit) {
 	return nil, permit{}
 }
 
-// anyway returns a target although none may be tried, since all that are left rest:
-// one for each message.
+// anyway returns, for a message for which next has none left, one that may be tried
+// by now, or else one although it rests.
 func (c *Chain) anyway(ctx context.Context, w *walk) (*target, permit) {
-	if w.passed || w.anyway || w.duplicate {
+	if w.passed || w.duplicate {
 		return nil, permit{}
 	}
-	w.anyway = true
+	if len(w.attempts) > 0 {
+		w.pos = 0
+		if t, p := c.next(ctx, w); t != nil || w.passed {
+			return t, p
+		}
+	}
 	t := w.wakesFirst(time.Now())
 	if t == nil || c.room(ctx, t, 1, w) == 0 {
 		return nil, permit{}
@@ -63,22 +69,28 @@ func (c *Chain) anyway(ctx context.Context, w *walk) (*target, permit) {
 func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.Receipt, step) {
 	reported := false
 	start := time.Now()
-	t.health.begin(start)
+	t.health.sends.begin(start)
 	answered, now := false, start
 	defer func() {
-		t.health.end(answered, now)
+		t.health.sends.end(answered, now)
 		if !reported { // a panic, in the Sender or in the user's functions
 			t.health.release(p)
 			c.ended(t, 1, errPanic)
 		}
 	}()
 	end, own, telling := c.limits(ctx, t, start, w)
-	receipt, err := send(ctx, &w.m, t.sender, end, own)
+	var receipt mailer.Receipt
+	asked := c.ask(ctx, t, p, start, end)
+	err := unsent(asked)
+	if asked == nil {
+		receipt, err = send(ctx, &w.m, t.sender, end, own)
+	}
 	now = time.Now()
 	answered = isAnswer(err)
 	a := mailer.Attempt{Provider: t.name, Start: start, Duration: now.Sub(start), PossibleDuplicate: w.duplicate}
 	if err == nil {
 		reported = true
+		t.health.usual.took(a.Duration)
 		c.succeeded(ctx, t, p, 1, now)
 		c.blame(ctx, w, now)
 		c.ended(t, 1, nil)
@@ -93,7 +105,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	wait, retry := c.retry(ctx, w, t, a.Err, d, now)
 	reported = true
 	if retry = retry && t.health.again(p, 1); !retry {
-		c.failed(ctx, t, p, 1, health, a.Err, now)
+		c.failed(ctx, t, p, 1, health, cmp.Or(asked, a.Err), now)
 		w.refuse(t, p, health, a.Err)
 	}
 	c.ended(t, 1, a.Err)
@@ -154,6 +166,48 @@ func send(ctx context.Context, m *mailer.Message, s mailer.Sender, end time.Time
 	attempt := &attemptContext{Context: ctx, deadline: end}
 	defer attempt.end()
 	return s.Send(attempt, *m)
+}
+
+// ask asks t whether its credentials are good, if it is to be tried in or after a
+// rest for a message that may be out. A service that does not answer would leave
+// the next one in doubt as well; so it gets none until it answers. What it answers
+// does not matter: to know whether it takes mail is the message's part. An error
+// leaves t in the doubt in which it was, although that of Verify is NotSent.
+func (c *Chain) ask(ctx context.Context, t *target, p permit, start, end time.Time) error {
+	if t.verifier == nil || !p.probe && !p.late || mailer.NotSent(t.health.why()) {
+		return nil
+	}
+	question := &attemptContext{Context: ctx, deadline: start.Add(min(end.Sub(start)/2, minShare))}
+	defer question.end()
+	err := t.verifier.Verify(question)
+	if question.Err() != nil {
+		err = typed(err, t.name, ctx.Err(), ctx.Err() == nil)
+	} else if k := mailer.KindOf(err); k != mailer.KindNetwork && k != mailer.KindUnavailable {
+		return nil
+	}
+	return &mailer.Error{
+		Provider: t.name, Kind: mailer.KindOf(err), RetryAfter: retryAfter(err),
+		Message: "does not answer yet, and was given no message", Err: err,
+	}
+}
+
+// likelyAnswers tells whether t rests, and is not likely to leave another message in
+// doubt: because it rests for a clear answer, or for none and can be asked first. A
+// service that answers with errors would answer the question, too.
+func (t *target) likelyAnswers() bool {
+	err := t.health.why()
+	return err != nil && (mailer.NotSent(err) || t.verifier != nil && mailer.KindOf(err) == mailer.KindNetwork)
+}
+
+// unsent is err of ask as it is for the message.
+func unsent(err error) error {
+	e, ok := errors.AsType[*mailer.Error](err)
+	if !ok {
+		return err
+	}
+	clear := *e
+	clear.NotSent = true
+	return &clear
 }
 
 // isAnswer tells whether an attempt that ended with err was answered.

@@ -142,7 +142,9 @@ func (b batch) groups(ws []*walk) (groups []*group) {
 				groups = append(groups, g)
 			}
 			g.ws = append(g.ws, w)
-			w.anyway = w.anyway || g.p.late || g.silent
+			if g.p.late || g.silent {
+				w.rounds++
+			}
 			g.closed = g.p.probe || g.p.late && w.scouting == unscouted
 		}
 	}
@@ -159,28 +161,15 @@ func (b batch) groupFor(w *walk, byTarget, late []*group) (g *group) {
 	if b.ctx.Err() != nil {
 		return nil
 	}
-	var probed *group
-	for w.pos < w.len() {
-		t := w.at(w.pos)
-		w.pos++
-		if w.been(t) {
-			continue
-		}
-		g := byTarget[t.index]
-		if g == nil {
-			p, ok := t.health.admit()
-			g = &group{t: t, p: p, closed: !ok}
-			byTarget[t.index] = g
-		}
-		if !g.closed {
-			return g
-		}
-		if len(g.ws) > 0 && probed == nil {
-			probed = g
-		}
+	g, probed := b.ahead(w, byTarget)
+	if g == nil && len(w.attempts) > 0 && w.mayGoRound() {
+		w.pos = 0 // one may be tried by now that could not be
+		g, probed = b.ahead(w, byTarget)
 	}
 	switch {
-	case w.passed || w.anyway || w.duplicate || w.scouting == failed:
+	case g != nil:
+		return g
+	case !w.mayGoRound() || w.scouting == failed:
 		return nil
 	case probed != nil && w.scouting == unscouted:
 		return probed
@@ -194,6 +183,36 @@ func (b batch) groupFor(w *walk, byTarget, late []*group) (g *group) {
 		late[t.index] = &group{t: t, p: p, silent: !p.late}
 	}
 	return late[t.index]
+}
+
+// ahead returns the group of the first target ahead that takes w now, or else that of
+// one which another message probes.
+func (b batch) ahead(w *walk, byTarget []*group) (open, probed *group) {
+	for w.pos < w.len() {
+		t := w.at(w.pos)
+		w.pos++
+		if w.been(t) {
+			continue
+		}
+		g := byTarget[t.index]
+		if g == nil {
+			p, ok := t.health.admit()
+			g = &group{t: t, p: p, closed: !ok}
+			byTarget[t.index] = g
+		}
+		if !g.closed {
+			return g, nil
+		}
+		if len(g.ws) > 0 && probed == nil {
+			probed = g
+		}
+	}
+	return nil, probed
+}
+
+// mayGoRound tells whether w may be put once more to targets that it passed by.
+func (w *walk) mayGoRound() bool {
+	return !w.passed && !w.duplicate && w.rounds < w.len()
 }
 
 // perform sends a group, and then what of it has to go on.
@@ -297,10 +316,10 @@ type ending struct {
 func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	reported := false
 	start := time.Now()
-	t.health.begin(start)
+	t.health.calls.begin(start)
 	answered, now := false, start
 	defer func() {
-		t.health.end(answered, now)
+		t.health.calls.end(answered, now)
 		if !reported {
 			t.health.release(p)
 			c.ended(t, len(ws), errPanic)

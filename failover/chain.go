@@ -19,7 +19,8 @@ type Config struct {
 	// comment. It is called from many goroutines at once, with an error that is,
 	// or wraps, a [*mailer.Error].
 	Decide func(err error) Decision
-	// Strikes is how many strikes in a row let a target rest. 0: 3.
+	// Strikes is how many strikes let a target rest. They are forgotten when it
+	// has taken fifty messages in a row. 0: 3.
 	Strikes int
 	// Refusals is how many different messages in a row a target may refuse which
 	// another one then takes, before it rests: one refusal is the message's fault,
@@ -27,7 +28,7 @@ type Config struct {
 	// whomever, count once. [Decision].Refusal says what counts. 0: 5.
 	Refusals int
 	// Rest is the first rest of a target whose service named no time. It doubles
-	// with each rest in a row, up to MaxRest; from each a random part of up to a
+	// with each rest until it has taken fifty messages in a row, up to MaxRest; from each a random part of up to a
 	// quarter is taken off. 0: 30 seconds.
 	Rest time.Duration
 	// MaxRest is the longest such rest. 0: 10 minutes, or Rest if that is longer.
@@ -119,6 +120,7 @@ type target struct {
 	sender    mailer.Sender
 	batch     mailer.BatchSender // sender, if it is one
 	maxBatch  int
+	verifier  mailer.Verifier // sender's, if it has one
 	timeout   time.Duration
 	limiter   Limiter
 	allower   allower // limiter, if it is one
@@ -196,6 +198,7 @@ func New(cfg Config, senders ...mailer.Sender) (*Chain, error) {
 		if t.batch, _ = outermost(s).(mailer.BatchSender); t.batch != nil {
 			t.maxBatch = t.batch.MaxBatch()
 		}
+		t.verifier, _ = mailer.As[mailer.Verifier](s)
 		if p, ok := mailer.As[mailer.Provider](s); ok && t.name == "" {
 			t.name = p.Name()
 		}

@@ -30,12 +30,12 @@
 //
 // # Health
 //
-// A target rests after three strikes in a row, or at once where the table says
-// so: for the time that the service named (at most a day), otherwise for a
+// A target rests after three strikes, of which the first is forgotten when it has
+// taken fifty messages in a row since the last, or at once where the table says so: for the time that the service named (at most a day), otherwise for a
 // back-off that doubles from [Config].Rest to [Config].MaxRest. While it rests,
 // mail goes to the others. After the rest one message at a time tries it; the
 // others pass it by. If the service takes that message, the target is well, and
-// mail prefers it again as before; but until it has taken ten messages in a row,
+// mail prefers it again as before; but until it has taken fifty messages in a row,
 // one strike lets it rest, and for longer than the last time. A fault of the
 // message, or a caller who gives up, says nothing: the next message tries. So a
 // bad message never takes a good service out.
@@ -48,18 +48,27 @@
 // but what others refused, is not judged by that. The probe afterwards lets the
 // service rest longer if yet another message is refused.
 //
-// A target that has answered none of several messages under way for three seconds
-// is silent: other messages pass it by until it answers, or comes to rest for the
-// messages that it left without an answer. So a service that hangs holds up few
-// messages, however long its time-out is.
+// A target that has answered none of three messages under way for longer than is
+// usual for it is silent: other messages pass it by until it answers, or comes to
+// rest for the messages that it left without an answer. So a service that hangs
+// holds up few messages, however long its time-out is. What is usual is reckoned
+// from how long its answers took, mean and deviation, as TCP does, between half a
+// second and three; until eight are known, and for batch calls, it is three.
+//
+// A target that rests because a message may be out, and not for a clear answer, is
+// asked before it is given the next one, if it is a [mailer.Verifier]: for half of
+// the attempt's time, at most five seconds. While it does not answer even that, or
+// answers KindUnavailable, it rests on, and no message is at stake. Any other answer
+// lets the message try, also that the key may not ask.
 //
 // If no target may be tried because all rest or are being probed, one that is only
 // silent is tried anyway, or else the one that wakes first, except those whose
 // service named a time that lies ahead. Success brings it back, failure does not
 // count against it. If all named a time, Send returns an error without traffic:
-// NotSent, with the earliest RetryAfter. So it is, once for a message, when the
-// targets that are well have failed it, but then only one is tried that rests for
-// a clear refusal: a service that hangs would leave the outcome unknown.
+// NotSent, with the earliest RetryAfter. When the targets that are well have failed
+// a message, those that rest are tried for it as well, each once, but only those
+// that rest for a clear answer, or for none and can be asked first: others would
+// leave the outcome unknown.
 //
 // # Order, rate and company
 //

@@ -116,6 +116,8 @@ func verdict(e *mailer.Error, w *walk) {
 				weight = unknown
 			case messageFault(kind):
 				weight, after = messages, 0
+			case after == 0:
+				after = t.health.restLeft(now)
 			}
 		} else {
 			weight = passedBy

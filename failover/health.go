@@ -28,8 +28,8 @@ const (
 	// Probing is a target whose rest is over: one message at a time tries it.
 	Probing
 	// Silent is a target that lets several messages wait and has answered none of
-	// them for three seconds. It is passed by until it answers, or until it rests
-	// for not having answered.
+	// them for longer than is usual for it: from half a second to three. It is
+	// passed by until it answers, or until it rests for not having answered.
 	Silent
 )
 
@@ -52,8 +52,8 @@ type Health struct {
 	Name string
 	// State says whether it is used.
 	State State
-	// Strikes is how many strikes in a row it has, and Refusals how many different
-	// messages in a row it refused that another target took.
+	// Strikes is how many strikes it has that are not forgotten, and Refusals how
+	// many different messages in a row it refused that another target took.
 	Strikes, Refusals int
 	// RestUntil is when its rest ends, or ended while the target is Probing. Zero
 	// if it is Well.
@@ -102,9 +102,8 @@ type health struct {
 	// there is anything to forget after a success. It is written by touched only.
 	quick atomic.Uint64
 
-	// pending is how many attempts are under way, and heard when the last of them
-	// was answered, or began if none was before: nanoseconds since began.
-	pending, heard atomic.Int64
+	sends, calls quiet // single messages, and batches of several
+	usual        usual // of single messages that it took
 
 	mu         sync.Mutex
 	gen        uint64
@@ -112,45 +111,19 @@ type health struct {
 	probing    bool // the probe slot is taken
 	named      bool // the service itself named until
 	until      time.Time
-	strikes    int
+	strikes    int           // as rests
 	refusals   []fingerprint // of different messages, in a row
-	rests      uint          // in a row, without as many successes between as trust asks for
-	successes  int           // since the last rest
+	rests      uint          // since as many successes in a row as trust asks for
+	successes  int           // since the last strike or rest
 	lastErr    error
 	lastChange time.Time
 }
 
-const (
-	// silence is how long a target may leave unanswered as many messages as would
-	// be strikes, before others pass it by.
-	silence = 3 * time.Second
-	// trust is how many messages a target has to take in a row after a rest before
-	// a failure is one strike of several again. Until then it lets the target rest,
-	// and for longer than before.
-	trust = 10
-)
-
-var began = time.Now()
-
-// begin notes that an attempt is under way.
-func (h *health) begin(now time.Time) {
-	if h.pending.Add(1) == 1 {
-		h.heard.Store(int64(now.Sub(began)))
-	}
-}
-
-// end notes that it ended, with an answer of the service or without.
-func (h *health) end(answered bool, now time.Time) {
-	h.pending.Add(-1)
-	if answered {
-		h.heard.Store(int64(now.Sub(began)))
-	}
-}
-
-// silent tells whether the target leaves messages unanswered.
-func (h *health) silent() bool {
-	return h.pending.Load() >= int64(h.maxStrikes) && time.Since(began)-time.Duration(h.heard.Load()) > silence
-}
+// trust is how many messages a target has to take in a row before its strikes and
+// rests are forgotten. A service that fails one message of three would hardly ever
+// fail three in a row. Until a rest is forgotten, one strike brings the next, and for
+// longer than before.
+const trust = 50
 
 const (
 	quickDirty = 1 << iota
@@ -207,12 +180,25 @@ func (h *health) wakes(now time.Time) (until time.Time, early bool, reason maile
 	return h.until, !h.named || !now.Before(h.until), mailer.KindOf(h.lastErr)
 }
 
-// answers tells whether the target rests for an answer that left nothing unknown, so
-// that another try is likely to leave nothing unknown either, and is not probed.
-func (h *health) answers(now time.Time) bool {
+// restLeft tells how long it rests yet.
+func (h *health) restLeft(now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.resting && now.Before(h.until) && mailer.NotSent(h.lastErr)
+	if !h.resting {
+		return 0
+	}
+	return max(0, h.until.Sub(now))
+}
+
+// why returns the failure for which the target rests, or rested and is yet to be
+// tried. Nil: it is well.
+func (h *health) why() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.resting {
+		return nil
+	}
+	return h.lastErr
 }
 
 // late gives leave for an attempt although the target rests, or is silent.
@@ -283,9 +269,9 @@ func (h *health) succeed(p permit, n int, now time.Time) change {
 	h.mu.Lock()
 	defer h.touched()
 	if !h.resting {
-		h.strikes, h.refusals = 0, nil
+		h.refusals = nil
 		if h.successes += n; h.successes >= trust {
-			h.rests = 0
+			h.strikes, h.rests = 0, 0
 		}
 		return unchanged
 	}
@@ -341,7 +327,7 @@ func (h *health) fail(p permit, n int, d Decision, err error, now time.Time) cha
 		return cameToRest
 	}
 	h.lastErr = err
-	h.strikes++
+	h.strikes, h.successes = h.strikes+1, 0
 	if !d.Rest && !p.probe && h.strikes < h.maxStrikes && h.rests == 0 {
 		return unchanged
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 func TestStrikes(t *testing.T) {
-	t.Run("a success in between starts the count anew", func(t *testing.T) {
+	t.Run("fifty successes in a row start the count anew", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, a, _ := pair(t, failover.Config{})
 			for range 5 {
@@ -26,9 +26,27 @@ func TestStrikes(t *testing.T) {
 				via(t, c)
 				require.Equal(t, 2, c.Health()[0].Strikes)
 				a.recovers()
+				for range 49 {
+					require.Equal(t, "a", via(t, c))
+				}
+				require.Equal(t, 2, c.Health()[0].Strikes)
 				via(t, c)
 				require.Zero(t, c.Health()[0].Strikes)
 			}
+		})
+	})
+	t.Run("but not a few, or a service that fails a third would hardly ever rest", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, a, _ := pair(t, failover.Config{})
+			for range 3 {
+				require.Equal(t, failover.Well, c.Health()[0].State)
+				a.recovers()
+				via(t, c)
+				via(t, c)
+				a.fails(refused(mailer.KindUnavailable))
+				via(t, c)
+			}
+			require.Equal(t, failover.Resting, c.Health()[0].State)
 		})
 	})
 	t.Run("a fault of the message in between says nothing", func(t *testing.T) {
@@ -245,10 +263,11 @@ func TestAllResting(t *testing.T) {
 
 			calls := a.calls()
 			until := c.Health()[1].RestUntil
-			_, err = c.Send(t.Context(), message())
-			require.Equal(t, mailer.KindUnavailable, mailer.KindOf(err))
-			require.True(t, mailer.NotSent(err))
-			require.Equal(t, calls, a.calls(), "only one is tried")
+			e := failureOf(t, c)
+			require.ErrorContains(t, e, "2 attempts: b: a: service unavailable; a: network failure", "both, the one first that wakes first")
+			require.True(t, e.NotSent)
+			require.Equal(t, time.Until(until), e.RetryAfter, "when the first of them wakes")
+			require.Equal(t, calls+1, a.calls())
 			require.Equal(t, until, c.Health()[1].RestUntil, "a try in the middle of a rest does not prolong it")
 
 			b.recovers()
@@ -257,7 +276,7 @@ func TestAllResting(t *testing.T) {
 			require.Equal(t, "b", via(t, c), "a still rests")
 		})
 	})
-	t.Run("also by a message that was refused before, and once", func(t *testing.T) {
+	t.Run("also by a message that was refused before, each that rests once", func(t *testing.T) {
 		for name, send := range map[string]func(c *failover.Chain) (mailer.Receipt, error){
 			"alone": func(c *failover.Chain) (mailer.Receipt, error) { return c.Send(t.Context(), message()) },
 			"in a batch": func(c *failover.Chain) (mailer.Receipt, error) {
@@ -289,7 +308,7 @@ func TestAllResting(t *testing.T) {
 					require.Equal(t, "a last b", way(all.Attempts), "b rests, a does by now")
 					_, err = send(c)
 					all, _ = errors.AsType[*failover.AttemptsError](err)
-					require.Len(t, all.Attempts, 2, "one of the two that rest")
+					require.Len(t, all.Attempts, 3, "both that rest, whichever wakes first")
 				})
 			})
 		}

@@ -75,7 +75,6 @@ type walk struct {
 	order     []int     // places in targets; nil: as they are listed
 	pos       int       // in order, of the next candidate
 	passed    bool      // a target that is well had no room
-	anyway    bool      // one was tried although none may be
 	attempts  []mailer.Attempt
 	duplicate bool          // an outcome so far is unknown
 	tries     int           // again, at the last target
@@ -87,6 +86,7 @@ type walk struct {
 	result   *mailer.Result
 	step     step
 	scouting scouting
+	rounds   int // how often it was put to a target that may not be tried
 }
 
 // turn ends the tries at one target, unless there is another one after wait.
@@ -146,14 +146,15 @@ func (w *walk) been(t *target) bool {
 
 // wakesFirst returns, of targets of which none may be tried, the first that is
 // silent, or else the one that wakes first, but none whose service named a time
-// that lies ahead. Once the message failed somewhere, only those count that rest for
-// an answer which left nothing unknown, and none where it was. Nil: there is none. The candidates are then those behind it.
+// that lies ahead. Once the message failed somewhere, only those count that rest and
+// are unlikely to leave it in doubt, and none where it was. Nil: there is none. The
+// candidates are then those behind it.
 func (w *walk) wakesFirst(now time.Time) *target {
 	var first *target
 	var soonest time.Time
 	for i := range w.len() {
 		t := w.at(i)
-		if len(w.attempts) > 0 && (w.been(t) || !t.health.answers(now)) {
+		if len(w.attempts) > 0 && (w.been(t) || !t.likelyAnswers()) {
 			continue
 		}
 		if t.health.quick.Load()&quickResting == 0 {

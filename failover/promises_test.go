@@ -173,7 +173,7 @@ func TestPromise5HomeAgainByOneProbeAtATime(t *testing.T) {
 			require.EqualValues(t, 2, h.Sent)
 			require.EqualValues(t, 3, h.Failed)
 
-			for range 8 {
+			for range 48 {
 				require.Equal(t, "a", via(t, c))
 			}
 			a.fails(refused(mailer.KindUnavailable))

@@ -60,7 +60,7 @@ type modelTarget struct {
 	strikes, rests int
 	resting, named bool
 	until          time.Time // as the chain says, after it was checked
-	successes      int       // since the last rest
+	successes      int       // since the last strike or rest
 	clear          bool      // the last strike or rest was for a failure that is NotSent
 }
 
@@ -80,7 +80,6 @@ type model struct {
 	taken     int  // the truth: how many services have it
 	success   bool
 	late      bool
-	anyway    bool // one was called that rests
 	rested    []int
 }
 
@@ -94,24 +93,25 @@ func (m *model) next(now time.Time) int {
 		from = m.called[n-1] + 1
 	}
 	m.late = false
-	for i := from; i < len(m.targets); i++ {
-		if m.targets[i].free(now) && !slices.Contains(m.called, i) {
-			return i
+	for {
+		for i := from; i < len(m.targets); i++ {
+			if m.targets[i].free(now) && !slices.Contains(m.called, i) {
+				return i
+			}
 		}
+		if m.uncertain {
+			return -1
+		}
+		if from == 0 {
+			break
+		}
+		from = 0 // one may be free by now
 	}
-	if m.anyway || m.uncertain {
-		return -1
-	}
-	m.anyway = true
 	first := -1
 	var soonest time.Time
 	for i, t := range m.targets {
-		over := !now.Before(t.until)
-		if t.named && !over || slices.Contains(m.called, i) || len(m.called) > 0 && (over || !t.clear) {
+		if t.named || slices.Contains(m.called, i) || len(m.called) > 0 && !t.clear {
 			continue
-		}
-		if over {
-			t.until = now.Add(24 * time.Hour)
 		}
 		if first < 0 || t.until.Before(soonest) {
 			first, soonest = i, t.until
@@ -128,11 +128,11 @@ func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, st
 		m.success = true
 		m.taken++
 		if t.successes++; t.resting {
-			t.successes = 1
-		} else if t.successes >= 10 {
-			t.rests = 0
+			t.successes, t.strikes = 1, 0
+		} else if t.successes >= 50 {
+			t.rests, t.strikes = 0, 0
 		}
-		t.strikes, t.resting, t.named = 0, false, false
+		t.resting, t.named = false, false
 		return
 	}
 	if a.took {
@@ -164,7 +164,7 @@ func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, st
 	if !strike && !rest {
 		return
 	}
-	t.strikes++
+	t.strikes, t.successes = t.strikes+1, 0
 	t.clear = a.notSent
 	if rest || t.strikes >= 3 || t.resting || t.rests > 0 {
 		t.resting, t.named, t.until = true, a.after > 0, now.Add(a.after)
@@ -352,7 +352,7 @@ func TestPropertyOnceInACrowd(t *testing.T) {
 					next++
 					mu.Unlock()
 					if i == n-1 { // the last one is always well and never silent, so that nobody has to be tried anyway
-						a = answer{ok: true, delay: min(a.delay, 2*time.Second)}
+						a = answer{ok: true, delay: min(a.delay, 400*time.Millisecond)}
 					}
 					a, kind := perform(ctx, a)
 					mu.Lock()

@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -59,6 +60,59 @@ func TestASilentTargetIsPassedBy(t *testing.T) {
 			require.Equal(t, 31, ways["nobody"], "those of the first three seconds")
 			require.Equal(t, 169, ways["b"])
 			require.Equal(t, failover.Resting, c.Health()[0].State, "time-outs are strikes")
+		})
+	})
+	t.Run("or sooner, if it is known to be quicker", func(t *testing.T) {
+		for _, c := range []struct {
+			usual    []time.Duration // in turn
+			patience time.Duration
+		}{
+			{[]time.Duration{0}, 500 * time.Millisecond},
+			{[]time.Duration{time.Second}, time.Second}, // no deviation left
+			{[]time.Duration{500 * time.Millisecond, 700 * time.Millisecond}, time.Second},
+			{[]time.Duration{4 * time.Second}, 3 * time.Second},
+			{append(slices.Repeat([]time.Duration{2 * time.Second}, 10), make([]time.Duration, 40)...), 500 * time.Millisecond},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				chain, a, _ := pair(t, failover.Config{AttemptTimeout: 30 * time.Second})
+				n := 0
+				a.answers(func(context.Context, mailer.Message) error {
+					time.Sleep(c.usual[n%len(c.usual)])
+					n++
+					return nil
+				})
+				for range 50 {
+					via(t, chain)
+				}
+				a.answers(hangs)
+				for i := range 3 {
+					go func() { _, _ = chain.Send(context.Background(), numbered(i)) }()
+				}
+				time.Sleep(c.patience * 95 / 100)
+				require.Equal(t, failover.Well, chain.Health()[0].State, "%v", c.usual)
+				time.Sleep(c.patience / 10)
+				require.Equal(t, failover.Silent, chain.Health()[0].State, "%v", c.usual)
+				time.Sleep(time.Minute)
+			})
+		}
+	})
+	t.Run("but a batch call is given three", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := &bulk{max: 100}, &bulk{max: 100}
+			a.name, b.name = "a", "b"
+			c := chainOf(t, failover.Config{AttemptTimeout: 20 * time.Second}, a, b)
+			for range 20 {
+				via(t, c)
+			}
+			a.answers(hangs)
+			for range 3 {
+				go c.SendBatch(context.Background(), many(10))
+			}
+			time.Sleep(2900 * time.Millisecond)
+			require.Equal(t, failover.Well, c.Health()[0].State)
+			time.Sleep(200 * time.Millisecond)
+			require.Equal(t, failover.Silent, c.Health()[0].State)
+			time.Sleep(time.Minute)
 		})
 	})
 	t.Run("and tried again as soon as it answers", func(t *testing.T) {
@@ -198,7 +252,7 @@ func TestAfterARestTrustComesSlowly(t *testing.T) {
 	for _, c := range []struct {
 		taken int
 		state failover.State
-	}{{1, failover.Resting}, {9, failover.Resting}, {10, failover.Well}} {
+	}{{1, failover.Resting}, {49, failover.Resting}, {50, failover.Well}} {
 		t.Run(fmt.Sprintf("after %d messages one strike leaves it %s", c.taken, c.state), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				chain, a, _ := pair(t, failover.Config{Rest: time.Minute})

@@ -87,10 +87,13 @@ func TestSimulation(t *testing.T) {
 	}
 	ours := rows["mailer"]
 	require.Zero(t, ours.Lost)
-	require.LessOrEqual(t, ours.GivenUp, max(2, messages/100_000), "with a service that is well, hardly anything comes back")
+	require.LessOrEqual(t, ours.GivenUp, messages/500_000, "with a service that is well, nothing comes back, or one of a million")
 	require.Zero(t, ours.Duplicated)
 	require.Zero(t, ours.Unwanted)
 	require.NotZero(t, ours.Unknown, "the day has outages that leave no answer")
+	// Three strikes, and a message that finds out that it is not well yet; and what
+	// comes in the half second after which a service is silent.
+	require.LessOrEqual(t, ours.UnknownWorst, 6+messages/(2*24*60*60))
 
 	for name, row := range rows {
 		if strings.HasPrefix(name, "mailer") || !comparable {
@@ -105,7 +108,7 @@ func TestSimulation(t *testing.T) {
 
 	allowed := rows["mailer, duplicates allowed"]
 	require.Zero(t, allowed.Lost)
-	require.LessOrEqual(t, allowed.GivenUp, max(2, messages/100_000))
+	require.LessOrEqual(t, allowed.GivenUp, messages/500_000)
 	require.Zero(t, allowed.Unwanted)
 	require.LessOrEqual(t, allowed.Duplicated, ours.Unknown, "only what would have been unknown may be doubled")
 	require.Greater(t, allowed.Delivered, ours.Delivered)

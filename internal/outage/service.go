@@ -139,6 +139,46 @@ func (s *Service) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, e
 	return mailer.Receipt{ID: m.ID, Provider: s.Name(), MessageID: strconv.Itoa(i)}, nil
 }
 
+// Verify answers a question that needs no message as the phase of the day has it.
+func (s *Service) Verify(ctx context.Context) error {
+	start := s.world.now()
+	phase := s.at(start)
+	s.world.called(s.index, start, phase.Mode)
+	fail := func(kind mailer.Kind, status int) error {
+		return &mailer.Error{Provider: s.Name(), Kind: kind, Status: status, NotSent: true, RetryAfter: phase.RetryAfter}
+	}
+	latency := 60 * time.Millisecond
+	switch phase.Mode {
+	case Refuse:
+		return fail(mailer.KindNetwork, 0)
+	case Hang:
+		latency = Day
+	case Slow:
+		latency += 3 * time.Second
+	}
+	wait := time.NewTimer(latency)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		return fail(mailer.KindNetwork, 0)
+	}
+	switch phase.Mode {
+	case Storm, SilentStorm:
+		return fail(mailer.KindRateLimited, 429)
+	case Suspended:
+		return fail(mailer.KindUnauthorized, 401)
+	case LostAnswer:
+		return fail(mailer.KindNetwork, 0)
+	case Recovery:
+		draw := rand.New(rand.NewPCG(uint64(start), uint64(s.index)))
+		if done := float64(start-phase.From) / float64(phase.To-phase.From); draw.Float64() > done {
+			return fail(mailer.KindUnavailable, 503)
+		}
+	}
+	return nil
+}
+
 // PullSuppressions tells who complained through this service, among the recipients
 // of the whole day, in pages.
 func (s *Service) PullSuppressions(_ context.Context, cursor string) (page []suppression.Entry, next string, err error) {
