@@ -431,6 +431,6 @@ func saysTime(q Request, at time.Time) bool {
 	}
 	return slices.ContainsFunc(q.Said, func(s Said) bool {
 		n, err := strconv.Atoi(s.What)
-		return err == nil && (n == 59 || n == 60 || n > 3500 && n <= 3600)
+		return err == nil && (n == 60 || n == 3600)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -330,41 +331,52 @@ func (s *suite) refused(t *testing.T, m mailer.Message, kind mailer.Kind) {
 func (s *suite) testMessages(t *testing.T) {
 	names := map[string]bool{}
 	for _, c := range s.cases {
-		kind, unsupported := s.Unsupported[c.Name]
-		if !unsupported {
+		if !s.unsupported(c.Name) {
 			names[c.file()] = true
 		}
 		t.Run(c.Name, func(t *testing.T) {
-			require.NoError(t, c.Message.Validate(), "the message of the suite is not valid")
-			if unsupported {
-				s.refused(t, c.Message, kind)
+			if c.Name != "scheduled" {
+				s.testMessage(t, c)
 				return
 			}
-			service, p := s.start(t, s.Peer)
-			require.NoError(t, s.check(t, p, c.Message), "Check refuses a message that the Spec calls supported")
-			require.Zero(t, service.Traffic(), "Check caused traffic")
-			receipt, err := s.send(t.Context(), t, service, p, c.Message)
-			require.NoError(t, err)
-			request := s.only(t, service)
-			s.sameID(t, receipt, request)
-			require.ElementsMatch(t, s.Dropped[c.Name], receipt.Dropped, "Receipt.Dropped")
-			if d, ok := mailer.As[mailer.DropReporter](p); ok {
-				require.ElementsMatch(t, receipt.Dropped, d.Dropped(c.Message), "Dropped says another thing than the receipt")
-			}
-			require.Empty(t, receipt.Rejected, "Receipt.Rejected")
-			s.says(t, request, c.Message, receipt)
-
-			text := s.redact(request.Text, c.Message.SendAt)
-			for range 4 { // the order of a map, a clock, a random number would show
-				_, err := s.send(t.Context(), t, service, p, c.Message)
-				require.NoError(t, err)
-				requests := service.Requests()
-				require.Equal(t, text, s.redact(requests[len(requests)-1].Text, c.Message.SendAt), "the same message made another request")
-			}
-			s.golden(t, c.file(), text)
+			synctest.Test(t, func(t *testing.T) { // where the clock stands, so that an hour ahead stays one
+				c.Message.SendAt = time.Now().UTC().Add(time.Hour)
+				s.testMessage(t, c)
+			})
 		})
 	}
 	t.Run("no golden file is left over", func(t *testing.T) { s.orphans(t, names) })
+}
+
+// testMessage sends the message, or has it refused.
+func (s *suite) testMessage(t *testing.T, c Case) {
+	require.NoError(t, c.Message.Validate(), "the message of the suite is not valid")
+	if kind, unsupported := s.Unsupported[c.Name]; unsupported {
+		s.refused(t, c.Message, kind)
+		return
+	}
+	service, p := s.start(t, s.Peer)
+	require.NoError(t, s.check(t, p, c.Message), "Check refuses a message that the Spec calls supported")
+	require.Zero(t, service.Traffic(), "Check caused traffic")
+	receipt, err := s.send(t.Context(), t, service, p, c.Message)
+	require.NoError(t, err)
+	request := s.only(t, service)
+	s.sameID(t, receipt, request)
+	require.ElementsMatch(t, s.Dropped[c.Name], receipt.Dropped, "Receipt.Dropped")
+	if d, ok := mailer.As[mailer.DropReporter](p); ok {
+		require.ElementsMatch(t, receipt.Dropped, d.Dropped(c.Message), "Dropped says another thing than the receipt")
+	}
+	require.Empty(t, receipt.Rejected, "Receipt.Rejected")
+	s.says(t, request, c.Message, receipt)
+
+	text := s.redact(request.Text, c.Message.SendAt)
+	for range 4 { // the order of a map, a clock, a random number would show
+		_, err := s.send(t.Context(), t, service, p, c.Message)
+		require.NoError(t, err)
+		requests := service.Requests()
+		require.Equal(t, text, s.redact(requests[len(requests)-1].Text, c.Message.SendAt), "the same message made another request")
+	}
+	s.golden(t, c.file(), text)
 }
 
 // only returns the one request that the service has seen.
