@@ -80,7 +80,11 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	}()
 	end, own, telling := c.limits(ctx, t, start, w)
 	var receipt mailer.Receipt
-	asked := c.ask(ctx, t, p, start, end)
+	half := start.Add(min(end.Sub(start)/2, minShare))
+	asked := c.ask(ctx, t, p, half)
+	if asked != nil {
+		end, own, telling = half, true, telling/2
+	}
 	err := unsent(asked)
 	if asked == nil {
 		receipt, err = send(ctx, &w.m, t.sender, end, own)
@@ -173,13 +177,16 @@ func send(ctx context.Context, m *mailer.Message, s mailer.Sender, end time.Time
 // the next one in doubt as well; so it gets none until it answers. What it answers
 // does not matter: to know whether it takes mail is the message's part. An error
 // leaves t in the doubt in which it was, although that of Verify is NotSent.
-func (c *Chain) ask(ctx context.Context, t *target, p permit, start, end time.Time) error {
+func (c *Chain) ask(ctx context.Context, t *target, p permit, end time.Time) error {
 	if t.verifier == nil || !p.probe && !p.late || mailer.NotSent(t.health.why()) {
 		return nil
 	}
-	question := &attemptContext{Context: ctx, deadline: start.Add(min(end.Sub(start)/2, minShare))}
+	question := &attemptContext{Context: ctx, deadline: end}
 	defer question.end()
 	err := t.verifier.Verify(question)
+	if err == nil {
+		return nil
+	}
 	if question.Err() != nil {
 		err = typed(err, t.name, ctx.Err(), ctx.Err() == nil)
 	} else if k := mailer.KindOf(err); k != mailer.KindNetwork && k != mailer.KindUnavailable {

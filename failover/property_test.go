@@ -62,7 +62,12 @@ type modelTarget struct {
 	until          time.Time // as the chain says, after it was checked
 	successes      int       // since the last strike or rest
 	clear          bool      // the last strike or rest was for a failure that is NotSent
+	network        bool      // it was for a KindNetwork
+	asks           bool      // has a Verify
 }
+
+// inDoubt tells whether it has to be asked before it is given a message.
+func (m *modelTarget) inDoubt() bool { return m.asks && m.resting && !m.clear }
 
 func (m *modelTarget) free(now time.Time) bool { return !m.resting || !now.Before(m.until) }
 
@@ -81,6 +86,7 @@ type model struct {
 	success   bool
 	late      bool
 	rested    []int
+	asked     time.Time // when the target that is called next was asked, and answered
 }
 
 // next returns the target that the chain has to call now, -1 for none.
@@ -110,7 +116,7 @@ func (m *model) next(now time.Time) int {
 	first := -1
 	var soonest time.Time
 	for i, t := range m.targets {
-		if t.named || slices.Contains(m.called, i) || len(m.called) > 0 && !t.clear {
+		if t.named || slices.Contains(m.called, i) || len(m.called) > 0 && !t.clear && !(t.asks && t.network) {
 			continue
 		}
 		if first < 0 || t.until.Before(soonest) {
@@ -121,8 +127,9 @@ func (m *model) next(now time.Time) int {
 	return first
 }
 
-// ended says what the answer of target i changes.
-func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, start, now time.Time) {
+// ended says what the answer of target i changes, to a message or, if asked, to the
+// question whether it answers.
+func (m *model) ended(i int, ctx context.Context, a answer, asked bool, kind mailer.Kind, start, now time.Time) {
 	t := &m.targets[i]
 	if a.ok {
 		m.success = true
@@ -152,12 +159,17 @@ func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, st
 	if m.callers.Err() == context.Canceled {
 		strike = false
 	}
-	if end, _ := ctx.Deadline(); kind == mailer.KindNetwork && !now.Before(end) && end.Sub(start) < time.Second {
+	telling := time.Second
+	if asked {
+		telling /= 2
+	}
+	if end, _ := ctx.Deadline(); kind == mailer.KindNetwork && !now.Before(end) && end.Sub(start) < telling {
 		strike = false
 	}
+	clear := a.notSent && !asked
 	if m.late {
 		if rest && a.after > 0 && now.Add(a.after).After(t.until) {
-			t.named, t.until, t.clear = true, now.Add(a.after), a.notSent
+			t.named, t.until, t.clear, t.network = true, now.Add(a.after), clear, kind == mailer.KindNetwork
 		}
 		return
 	}
@@ -165,7 +177,7 @@ func (m *model) ended(i int, ctx context.Context, a answer, kind mailer.Kind, st
 		return
 	}
 	t.strikes, t.successes = t.strikes+1, 0
-	t.clear = a.notSent
+	t.clear, t.network = clear, kind == mailer.KindNetwork
 	if rest || t.strikes >= 3 || t.resting || t.rests > 0 {
 		t.resting, t.named, t.until = true, a.after > 0, now.Add(a.after)
 		t.rests++
@@ -203,29 +215,53 @@ func TestPropertyChainFollowsTheModel(t *testing.T) {
 	inBubble(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 4).Draw(rt, "targets")
 		m := &model{targets: make([]modelTarget, n)}
-		script := make([]answer, n)
+		script, questions := make([]answer, n), make([]answer, n)
 		restedAt := map[int]time.Time{}
 		var senders []mailer.Sender
 		for i := range n {
-			senders = append(senders, failover.Target{Name: fmt.Sprint("t", i), Sender: mailer.SenderFunc(
-				func(ctx context.Context, msg mailer.Message) (mailer.Receipt, error) {
-					start := time.Now()
-					if want := m.next(start); want != i {
-						rt.Fatalf("calls target %d, but %d is next; called before: %v", i, want, m.called)
+			// call is what the target does, with a message or with a question.
+			call := func(ctx context.Context, question bool) error {
+				start := time.Now()
+				if want := m.next(start); want != i && m.asked.IsZero() {
+					rt.Fatalf("calls target %d, but %d is next; called before: %v", i, want, m.called)
+				}
+				a, before := script[i], len(m.rested)
+				switch {
+				case question:
+					if !m.targets[i].inDoubt() || !m.asked.IsZero() {
+						rt.Fatalf("asks target %d, which left no doubt, or was asked: %+v", i, m.targets[i])
 					}
+					a = questions[i]
+				case m.targets[i].inDoubt() && m.asked.IsZero():
+					rt.Fatalf("target %d is given a message before it answered", i)
+				case !m.asked.IsZero():
+					start = m.asked
+				}
+				a, kind := perform(ctx, a)
+				down := kind == mailer.KindNetwork || kind == mailer.KindUnavailable || ctx.Err() != nil
+				m.asked = time.Time{}
+				if question && (a.ok || !down) {
+					m.asked = start
+				} else {
 					m.called = append(m.called, i)
-					a := script[i]
-					a, kind := perform(ctx, a)
-					before := len(m.rested)
-					m.ended(i, ctx, a, kind, start, time.Now())
-					if len(m.rested) > before {
-						restedAt[i] = time.Now()
-					}
-					if a.ok {
-						return mailer.Receipt{}, nil
-					}
-					return mailer.Receipt{}, &mailer.Error{Kind: kind, NotSent: a.notSent, RetryAfter: a.after}
-				})})
+					m.ended(i, ctx, a, question, kind, start, time.Now())
+				}
+				if len(m.rested) > before {
+					restedAt[i] = time.Now()
+				}
+				if a.ok {
+					return nil
+				}
+				return &mailer.Error{Kind: kind, NotSent: a.notSent, RetryAfter: a.after}
+			}
+			sender := mailer.SenderFunc(func(ctx context.Context, _ mailer.Message) (mailer.Receipt, error) {
+				return mailer.Receipt{}, call(ctx, false)
+			})
+			target := failover.Target{Name: fmt.Sprint("t", i), Sender: sender}
+			if m.targets[i].asks = rapid.Bool().Draw(rt, "verifies"); m.targets[i].asks {
+				target.Sender = asking{sender, func(ctx context.Context) error { return call(ctx, true) }}
+			}
+			senders = append(senders, target)
 		}
 		chain, err := failover.New(quiet(failover.Config{}), senders...)
 		if err != nil {
@@ -234,6 +270,8 @@ func TestPropertyChainFollowsTheModel(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(rt, "messages") {
 			for i := range script {
 				script[i] = answers.Draw(rt, "answer")
+				questions[i] = answers.Draw(rt, "to the question")
+				questions[i].notSent, questions[i].took = true, false // adapters say so of Verify
 			}
 			msg := message()
 			msg.AllowDuplicate = rapid.Bool().Draw(rt, "allow duplicate")
@@ -267,6 +305,14 @@ func TestPropertyChainFollowsTheModel(t *testing.T) {
 		}
 	})
 }
+
+// asking is a Sender with a Verify.
+type asking struct {
+	mailer.SenderFunc
+	verify func(ctx context.Context) error
+}
+
+func (a asking) Verify(ctx context.Context) error { return a.verify(ctx) }
 
 // perform does what the answer says, or hangs until ctx ends; the answer that it
 // returns is what it came to.
