@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,52 +18,95 @@ import (
 const senders = 64
 
 // testConcurrent sends many messages at once, twice, so that the second round
-// uses the connections of the first.
+// uses the connections of the first. Then it counts connections.
 func (s *suite) testConcurrent(t *testing.T) {
 	t.Run("64 senders", func(t *testing.T) { s.concurrent(t, s.Peer) })
-	if h, ok := s.Peer.(HTTP); ok {
-		h.tls = true
-		t.Run("64 senders over HTTP/2", func(t *testing.T) { s.concurrent(t, h) })
+	h, ok := s.Peer.(HTTP)
+	if !ok {
+		t.Run("64 senders and no more connections", s.kept)
+		return
 	}
-	t.Run("64 senders over TLS and half as many connections", func(t *testing.T) { s.connections(t, 64) })
-	t.Run("256 senders over TLS and half as many connections", func(t *testing.T) { s.connections(t, 256) })
+	h.tls = true
+	t.Run("64 senders over HTTP/2", func(t *testing.T) { s.concurrent(t, h) })
+	t.Run("64 senders over one socket", func(t *testing.T) { s.socket(t, h) })
+	localhost() // not in a bubble
+	for _, n := range []int{senders, 4 * senders} {
+		bubble := func(name string, streams, pool, want int) {
+			t.Run(fmt.Sprintf("%d senders over %s", n, name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { s.connections(t, h, n, streams, pool, want) })
+			})
+		}
+		bubble("TLS and half as many connections", 0, n/2, n/2)
+		bubble("one connection", n, 0, 1)
+	}
 }
 
-// connections sends n messages at once, three times, over TLS. At most half as
-// many connections are made, since the client's pool has no more, and a later round
-// uses them again. Much slack is left, since net/http gives up a connection that is
-// slow to tell that it wrote the request, which happens on a busy machine; one that
-// keeps no connection makes n in each round.
-func (s *suite) connections(t *testing.T, n int) {
-	peer, most, slack := s.Peer, int64(n/2), int64(n/2)
-	if h, ok := peer.(HTTP); ok {
-		h.pool = n / 2
-		peer = h
+// rounds is how often the senders send.
+const rounds = 3
+
+// round lets n senders send a message each at once: those of the ledger from that
+// one on.
+func (s *suite) round(t *testing.T, p mailer.Provider, from, n int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if _, err := p.Send(t.Context(), s.ledgerMessage(from+i)); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	service, p := s.start(t, peer)
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// connections lets n senders send at once over so many streams of HTTP/2, or by a
+// pool of so many connections of HTTP/1.1. The service answers when as many messages
+// wait as can. Exactly the connections wanted are made, all in the first round.
+func (s *suite) connections(t *testing.T, h HTTP, n, streams, pool, want int) {
+	service, network, p := h.piped(t, streams, pool)
+	sent := 0
+	if streams > 0 {
+		s.round(t, p, rounds*n, 1) // before it net/http does not know that it can share
+		synctest.Wait()
+		sent = 1
+	}
+	for round := range rounds {
+		service.holdUntil(streams + pool)
+		s.round(t, p, round*n, n)
+		synctest.Wait() // until no stream and no connection is in use
+		require.EqualValues(t, want, network.connections.Load(), "connections after round %d", round+1)
+		require.EqualValues(t, want, network.handshakes.Load(), "handshakes after round %d", round+1)
+	}
+	require.Len(t, service.Requests(), sent+rounds*n, "requests")
+}
+
+// socket lets many send at once over HTTP/2 on loopback. Only one connection is made.
+func (s *suite) socket(t *testing.T, h HTTP) {
+	service, p := s.start(t, h)
+	s.round(t, p, rounds*senders, 1) // before it net/http does not know that it can share
+	for round := range rounds {
+		s.round(t, p, round*senders, senders)
+		require.EqualValues(t, 1, service.(*httpService).Connections(), "connections after round %d", round+1)
+	}
+	require.Len(t, service.Requests(), 1+rounds*senders, "requests")
+}
+
+// kept lets many send at once. A provider that keeps its connections never needs
+// more than one for each sender.
+func (s *suite) kept(t *testing.T) {
+	service, p := s.start(t, s.Peer)
 	counter, ok := service.(interface{ Connections() int64 })
 	if !ok {
 		return // the protocol keeps none
 	}
-	for round := range 3 {
-		before := counter.Connections()
-		var wg sync.WaitGroup
-		for i := range n {
-			wg.Go(func() {
-				_, err := p.Send(t.Context(), s.ledgerMessage(round*n+i))
-				if err != nil {
-					t.Errorf("round %d: %v", round+1, err)
-				}
-			})
-		}
-		wg.Wait()
-		made := counter.Connections()
-		require.LessOrEqual(t, made, most+slack, "connections")
-		if round > 0 {
-			require.LessOrEqual(t, made-before, slack, "connections made in round %d", round+1)
-		}
+	for round := range rounds {
+		s.round(t, p, round*senders, senders)
+		require.LessOrEqual(t, counter.Connections(), int64(senders), "connections after round %d", round+1)
 	}
-	require.Equal(t, 3*n, len(service.Requests()), "requests")
+	require.Len(t, service.Requests(), rounds*senders, "requests")
 }
 
 var mark = regexp.MustCompile(`mark\d+x`)

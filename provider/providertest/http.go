@@ -70,8 +70,7 @@ type HTTP struct {
 	// next, such as that of a signature. The golden file holds only their names.
 	Volatile []string
 
-	tls  bool // HTTP/2 over TLS instead of HTTP/1.1 in the clear
-	pool int  // HTTP/1.1 over TLS by so many connections at most
+	tls bool // HTTP/2 over TLS instead of HTTP/1.1 in the clear
 }
 
 // Refusal is an answer by which a service does not take a message, and the error
@@ -200,17 +199,14 @@ func (p HTTP) Start(t testing.TB) Service {
 	s.server.Listener = &countedListener{Listener: s.server.Listener, s: s}
 	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	transport := &http.Transport{DialContext: s.dial, MaxIdleConnsPerHost: 128}
-	if p.tls || p.pool > 0 {
-		s.server.EnableHTTP2 = p.pool == 0
+	if p.tls {
+		s.server.EnableHTTP2 = true
 		s.server.TLS = &tls.Config{GetConfigForClient: s.tlsConfig}
 		s.server.StartTLS()
 		roots := x509.NewCertPool()
 		roots.AddCert(s.server.Certificate())
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-		transport.ForceAttemptHTTP2 = p.pool == 0
-		if p.pool > 0 {
-			transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = p.pool, p.pool
-		}
+		transport.ForceAttemptHTTP2 = true
 	} else {
 		s.server.Start()
 	}

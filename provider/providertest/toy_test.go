@@ -80,6 +80,17 @@ func newToy(defect, baseURL, key string, client *http.Client) (*toy, error) {
 		t := client.Transport.(*http.Transport).Clone()
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 		p.client.Transport = t
+	case "keeps two connections":
+		t := client.Transport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = 2
+		p.client.Transport = t
+	case "speaks HTTP/1.1 only":
+		t := client.Transport.(*http.Transport).Clone()
+		t.ForceAttemptHTTP2, t.TLSNextProto = false, nil
+		if t.TLSClientConfig != nil {
+			t.TLSClientConfig.NextProtos = nil
+		}
+		p.client.Transport = t
 	case "prints the key":
 		p.Leaked = map[string]any{"key": key}
 	case "calls the service in New":
@@ -412,7 +423,11 @@ func (p *toy) exchange(ctx context.Context, path, id string, body []byte) (maile
 		}
 		return p.fail(kind, notSent, 0, "", "no complete answer", err)
 	}
-	answer, err := p.client.Do(r)
+	client := p.client
+	if p.defect == "makes a client for each send" {
+		client = &http.Client{Transport: client.Transport.(*http.Transport).Clone()}
+	}
+	answer, err := client.Do(r)
 	if err != nil {
 		return mailer.Receipt{}, broken(err)
 	}
