@@ -94,12 +94,13 @@ type QuotaReporter interface {
 
 // Quota is what a service said about an account's credits.
 type Quota struct {
-	// Limit is the number of messages in the present period, Remaining what is
-	// left of it. Negative: the service does not tell, or sets no limit.
+	// Limit is what may be sent in the present period, in recipients as the service
+	// counts them, and Remaining what is left of it. Negative: the service does not
+	// tell, or sets no limit.
 	Limit, Remaining int64
 	// Reset is when the period ends. Zero: the service does not tell.
 	Reset time.Time
-	// PerSecond is the highest sending rate that the service allows, in messages
+	// PerSecond is the highest sending rate that the service allows, in recipients
 	// per second. Zero: the service does not tell.
 	PerSecond float64
 }

@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -199,11 +200,11 @@ func TestHealthHoldsInAnyOrder(t *testing.T) {
 // ledger is an Order that notes what it is told.
 type ledger struct {
 	orderFunc
-	room map[int]int // by target; a missing one has any
+	room map[int]int // messages, by target; a missing one has any
 
 	mu    sync.Mutex
 	notes []string
-	open  map[int]int
+	open  map[string]int // by target and message
 	bound []failover.TargetInfo
 	err   error
 }
@@ -213,31 +214,31 @@ func (l *ledger) Bind(targets []failover.TargetInfo) error {
 	return l.err
 }
 
-func (l *ledger) Begin(target, n int) int {
+func (l *ledger) Begin(target int, m mailer.Message) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if room, ok := l.room[target]; ok {
-		n = min(n, room)
-		l.room[target] -= n
+		if room == 0 {
+			return false
+		}
+		l.room[target]--
 	}
 	if l.open == nil {
-		l.open = map[int]int{}
+		l.open = map[string]int{}
 	}
-	l.open[target] += n
-	return n
+	l.open[fmt.Sprint(target, " ", m.ID)]++
+	return true
 }
 
-func (l *ledger) End(target, n int, err error) {
+func (l *ledger) End(target int, m mailer.Message, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open[target] -= n
+	l.open[fmt.Sprint(target, " ", m.ID)]--
 	words := "taken"
 	if err != nil {
 		words = err.Error()
 	}
-	for range n {
-		l.notes = append(l.notes, string(rune('a'+target))+": "+words)
-	}
+	l.notes = append(l.notes, string(rune('a'+target))+": "+words)
 }
 
 // told returns what l was told since the last call, and checks that every Begin
@@ -246,8 +247,8 @@ func (l *ledger) told(t testing.TB) (notes []string) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for target, n := range l.open {
-		require.Zero(t, n, "target %d", target)
+	for of, n := range l.open {
+		require.Zero(t, n, "target and message %s", of)
 	}
 	notes, l.notes = l.notes, nil
 	return notes

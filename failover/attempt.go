@@ -33,7 +33,7 @@ func (c *Chain) next(ctx context.Context, w *walk) (*target, permit) {
 		if !ok {
 			continue
 		}
-		if c.room(ctx, t, 1, w) == 1 {
+		if c.room(ctx, t, w) {
 			return t, p
 		}
 		t.health.release(p)
@@ -58,7 +58,7 @@ func (c *Chain) anyway(ctx context.Context, w *walk) (*target, permit) {
 		}
 	}
 	t := w.wakesFirst(time.Now())
-	if t == nil || c.room(ctx, t, 1, w) == 0 {
+	if t == nil || !c.room(ctx, t, w) {
 		return nil, permit{}
 	}
 	return t, t.health.late()
@@ -75,7 +75,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 		t.health.sends.end(answered, now)
 		if !reported { // a panic, in the Sender or in the user's functions
 			t.health.release(p)
-			c.ended(t, 1, errPanic)
+			c.ended(t, errPanic, w)
 		}
 	}()
 	end, own, telling := c.limits(ctx, t, start, w)
@@ -97,7 +97,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 		t.health.usual.took(a.Duration)
 		c.succeeded(ctx, t, p, 1, now)
 		c.blame(ctx, w, now)
-		c.ended(t, 1, nil)
+		c.ended(t, nil, w)
 		c.add(ctx, w, a, Decision{})
 		return w.receipt(receipt, t), taken
 	}
@@ -112,7 +112,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 		c.failed(ctx, t, p, 1, health, cmp.Or(asked, a.Err), now)
 		w.refuse(t, p, health, a.Err)
 	}
-	c.ended(t, 1, a.Err)
+	c.ended(t, a.Err, w)
 	w.step, w.harm = c.add(ctx, w, a, d), d.Strike || d.Rest
 	w.turn(retry, wait)
 	return mailer.Receipt{}, w.step
@@ -294,12 +294,14 @@ func (c *Chain) blame(ctx context.Context, w *walk, now time.Time) {
 // panicked.
 var errPanic error = &mailer.Error{Provider: provider, Message: "panic"}
 
-// ended tells the Ledger and the Limiter how n messages at t ended.
-func (c *Chain) ended(t *target, n int, err error) {
+// ended tells the Ledger and the Limiter that ws ended at t with err.
+func (c *Chain) ended(t *target, err error, ws ...*walk) {
 	if f, ok := t.limiter.(Feedback); ok {
-		f.Ended(n, err)
+		f.Ended(len(ws), err)
 	}
 	if c.ledger != nil {
-		c.ledger.End(t.index, n, err)
+		for _, w := range ws {
+			c.ledger.End(t.index, w.m, err)
+		}
 	}
 }

@@ -286,7 +286,7 @@ func (b batch) call(g *group, ws []*walk) {
 			ws = ws[:1]
 		}
 	}
-	n := b.room(b.ctx, t, len(ws), ws...)
+	n := b.roomForAll(b.ctx, t, ws)
 	for _, w := range ws[n:] {
 		w.passed = true
 	}
@@ -322,7 +322,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 		t.health.calls.end(answered, now)
 		if !reported {
 			t.health.release(p)
-			c.ended(t, len(ws), errPanic)
+			c.ended(t, errPanic, ws...)
 		}
 	}()
 	ms := make([]mailer.Message, len(ws))
@@ -382,7 +382,7 @@ func (c *Chain) tryAll(ctx context.Context, ws []*walk, t *target, p permit) {
 	if ok > 0 {
 		c.succeeded(ctx, t, p, ok, now)
 	}
-	c.endedAll(t, endings)
+	c.endedAll(t, ws, endings)
 
 	for i, w := range ws {
 		e := &endings[i]
@@ -428,9 +428,18 @@ func worse(a, b Decision) bool {
 	return a.RestFor > b.RestFor
 }
 
-// endedAll tells the Ledger and the Limiter, once for each way in which messages
-// ended.
-func (c *Chain) endedAll(t *target, endings []ending) {
+// endedAll tells the Ledger how each of ws ended, and the Limiter once for each way
+// in which they did.
+func (c *Chain) endedAll(t *target, ws []*walk, endings []ending) {
+	if c.ledger != nil {
+		for i, w := range ws {
+			c.ledger.End(t.index, w.m, endings[i].a.Err)
+		}
+	}
+	f, ok := t.limiter.(Feedback)
+	if !ok {
+		return
+	}
 	type way struct {
 		failed, notSent bool
 		kind            mailer.Kind
@@ -438,9 +447,6 @@ func (c *Chain) endedAll(t *target, endings []ending) {
 	type count struct {
 		n   int
 		err error
-	}
-	if c.ledger == nil && t.limiter == nil {
-		return
 	}
 	var ways []way
 	counts := map[way]count{}
@@ -458,7 +464,7 @@ func (c *Chain) endedAll(t *target, endings []ending) {
 		counts[k] = n
 	}
 	for _, k := range ways {
-		c.ended(t, counts[k].n, counts[k].err)
+		f.Ended(counts[k].n, counts[k].err)
 	}
 }
 

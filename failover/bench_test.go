@@ -120,8 +120,8 @@ type idle struct{}
 func (idle) Order(dst []int, _ mailer.Message, _ []failover.TargetInfo) ([]int, error) {
 	return append(dst, 0, 1), nil
 }
-func (idle) Begin(_, n int) int                               { return n }
-func (idle) End(int, int, error)                              {}
+func (idle) Begin(int, mailer.Message) bool                   { return true }
+func (idle) End(int, mailer.Message, error)                   {}
 func (idle) Join([]string, func(string, failover.Rest)) error { return nil }
 func (idle) Poll()                                            {}
 func (idle) Publish(string, failover.Rest)                    {}

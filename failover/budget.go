@@ -20,13 +20,16 @@ import (
 // the targets has any, Send fails without traffic with [mailer.KindQuota], and with
 // the time of the next credits as RetryAfter.
 //
-// A message counts as one credit from right before its attempt. It is given back if
-// the attempt ends as [mailer.NotSent], so an unknown outcome costs one; but while
-// messages of the day or month before are under way, nothing is given back. Within
-// one process no allowance is ever exceeded, however many messages are sent at once.
-// Processes that have one [Shared] exceed it together by no more than what all but
-// one of them send between two exchanges. A message counts once however many
-// recipients it has; a service that counts recipients tells so at the next reading.
+// A message costs one credit for each recipient (To, Cc and Bcc), as the services
+// count, from right before its attempt. It goes to a target that has credits for all
+// of them. They are given back if the attempt ends as [mailer.NotSent], so an unknown
+// outcome costs them; but while messages of the day or month before are under way,
+// nothing is given back. Recipients that are refused while others are taken cost a
+// credit, too. Within one process no allowance is ever exceeded, however many messages
+// are sent at once. Processes that have one [Shared] exceed it together by no more than
+// what all but one of them send between two exchanges. A message with more recipients
+// than a target's allowance never goes there; if that is so of all, the error has no
+// RetryAfter.
 //
 // A QuotaReporter is asked in the background, at the occasion of a send that does
 // not wait for it: by one goroutine for each target, which ends after at most 30
@@ -37,10 +40,11 @@ import (
 // A Budget is for one Chain. It is safe for use by many goroutines, and must not be
 // changed or copied after New.
 type Budget struct {
-	// Inner orders the targets that have credits; it sees the others as resting.
+	// Inner orders the targets that have credits for the message; it sees the others
+	// as resting.
 	// Nil: as they are listed.
 	Inner Order
-	// Allow holds, by the name of a target, what it may be given, in messages.
+	// Allow holds, by the name of a target, what it may be given, in recipients.
 	Allow map[string]Allowance
 	// Every is how often a QuotaReporter is asked at most. It is asked sooner once
 	// after Quota.Reset, and after a failure of KindQuota, but never more often than
@@ -60,7 +64,7 @@ type Budget struct {
 
 // Allowance is what a target may be given. The zero value sets no limit.
 type Allowance struct {
-	// Day and Month are in messages per day and per month of the calendar, in UTC.
+	// Day and Month are in recipients per day and per month of the calendar, in UTC.
 	// 0: no limit.
 	Day, Month int64
 }
@@ -75,8 +79,8 @@ type account struct {
 	told       purse // what source said
 	next       mailer.Quota
 
-	open   int64 // messages begun and not ended
-	begun  int64 // messages begun that were not given back
+	open   int64 // credits of messages begun and not ended
+	begun  int64 // credits of messages begun that were not given back
 	asking bool
 	asked  time.Time // when source was asked last
 	ask    time.Time // when it is to be asked next
@@ -88,7 +92,7 @@ type purse struct {
 	limit int64
 	spent *counter // nil: there is no limit
 	until time.Time
-	older int64 // of the open messages, how many may be of the period before
+	older int64 // of the open credits, how many may be of the period before
 }
 
 func (p *purse) left() int64 {
@@ -98,12 +102,7 @@ func (p *purse) left() int64 {
 	return p.limit - p.spent.total.Load()
 }
 
-func (p *purse) take(n int64) int64 {
-	if p.spent == nil {
-		return n
-	}
-	return p.spent.take(n, p.limit)
-}
+func (p *purse) take(n int64) bool { return p.spent == nil || p.spent.take(n, p.limit) }
 
 func (p *purse) put(n int64) {
 	if p.spent != nil {
@@ -111,9 +110,9 @@ func (p *purse) put(n int64) {
 	}
 }
 
-// ended settles n messages, after which open are left, and gives back their credits
-// if they are unused. It cannot tell of which period they are: as long as messages
-// of the one before may be open, nothing is given back.
+// ended settles n credits, after which open are left, and gives them back if they
+// are unused. It cannot tell of which period they are: as long as some of the one
+// before may be open, nothing is given back.
 func (p *purse) ended(n, open int64, unused bool) {
 	if unused {
 		older := min(n, p.older)
@@ -168,21 +167,25 @@ func (b *Budget) Order(dst []int, m mailer.Message, targets []TargetInfo) ([]int
 	if b.Shared != nil {
 		b.Shared.Poll()
 	}
-	now := time.Now()
-	empty := false
+	now, n := time.Now(), cost(&m)
+	short := false
 	b.mu.Lock()
 	b.tend(now)
 	for i := range b.accounts {
-		empty = empty || b.accounts[i].left() <= 0
+		short = short || !b.accounts[i].has(n)
 	}
 	b.mu.Unlock()
-	if !empty {
+	if !short {
 		return arranged(b.Inner, dst, m, targets)
 	}
 	return b.without(dst, m, targets, now)
 }
 
-// without is Order where some targets have no credits.
+// cost is how many credits a message takes: at least one, though no service takes a
+// message to nobody.
+func cost(m *mailer.Message) int64 { return int64(max(1, len(m.To)+len(m.Cc)+len(m.Bcc))) }
+
+// without is Order where some targets have too few credits.
 func (b *Budget) without(dst []int, m mailer.Message, targets []TargetInfo, now time.Time) ([]int, error) {
 	seen, ok := b.scratch.Get().(*[]TargetInfo)
 	if !ok {
@@ -190,9 +193,10 @@ func (b *Budget) without(dst []int, m mailer.Message, targets []TargetInfo, now 
 	}
 	defer b.scratch.Put(seen)
 	*seen = append((*seen)[:0], targets...)
+	n := cost(&m)
 	b.mu.Lock()
 	for i := range b.accounts {
-		if b.accounts[i].left() <= 0 {
+		if !b.accounts[i].has(n) {
 			(*seen)[i].Resting = true
 		}
 	}
@@ -208,7 +212,7 @@ func (b *Budget) without(dst []int, m mailer.Message, targets []TargetInfo, now 
 	var next time.Time
 	kept := dst[:before]
 	for _, i := range dst[before:] {
-		if i < 0 || i >= len(b.accounts) || b.accounts[i].left() > 0 {
+		if i < 0 || i >= len(b.accounts) || b.accounts[i].has(n) {
 			kept = append(kept, i)
 			continue
 		}
@@ -216,77 +220,92 @@ func (b *Budget) without(dst []int, m mailer.Message, targets []TargetInfo, now 
 			continue
 		}
 		names = append(names, b.accounts[i].name)
-		if until := b.accounts[i].until(); next.IsZero() || until.Before(next) {
+		if until := b.accounts[i].until(n); next.IsZero() || !until.IsZero() && until.Before(next) {
 			next = until
 		}
 	}
 	if len(kept) == before && len(names) > 0 {
-		return dst[:before], &mailer.Error{
-			Provider: provider, Kind: mailer.KindQuota, NotSent: true, RetryAfter: next.Sub(now),
-			Message: "no credits left: " + strings.Join(names, ", "),
+		e := &mailer.Error{Provider: provider, Kind: mailer.KindQuota, NotSent: true, Message: "too few credits: " + strings.Join(names, ", ")}
+		if !next.IsZero() {
+			e.RetryAfter = next.Sub(now)
 		}
+		return dst[:before], e
 	}
 	return kept, nil
 }
 
 // Begin implements [Ledger].
-func (b *Budget) Begin(target, n int) int {
-	b.mu.Lock()
-	b.tend(time.Now())
-	a := &b.accounts[target]
-	got := int64(n)
-	purses := a.purses()
-	for i, p := range purses {
-		less := p.take(got)
-		for _, earlier := range purses[:i] {
-			earlier.put(got - less)
-		}
-		got = less
+func (b *Budget) Begin(target int, m mailer.Message) bool {
+	n := cost(&m)
+	if !b.take(target, n) {
+		return false
 	}
-	a.open += got
-	a.begun += got
-	b.mu.Unlock()
-
-	granted := begin(b.Inner, target, int(got))
-	if unused := int(got) - granted; unused > 0 {
-		b.settle(target, unused, true)
+	if !begin(b.Inner, target, &m) {
+		b.settle(target, n, true)
+		return false
 	}
-	return granted
+	return true
 }
 
 // End implements [Ledger].
-func (b *Budget) End(target, n int, err error) {
-	b.settle(target, n, mailer.NotSent(err))
+func (b *Budget) End(target int, m mailer.Message, err error) {
+	b.settle(target, cost(&m), mailer.NotSent(err))
 	if mailer.KindOf(err) == mailer.KindQuota {
 		b.mu.Lock()
 		b.sooner(&b.accounts[target], time.Now())
 		b.mu.Unlock()
 	}
-	end(b.Inner, target, n, err)
+	end(b.Inner, target, &m, err)
 }
 
-func (b *Budget) settle(target, n int, unused bool) {
+// take takes n credits from all of a target's purses, or none from any.
+func (b *Budget) take(target int, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tend(time.Now())
+	a := &b.accounts[target]
+	purses := a.purses()
+	for i, p := range purses {
+		if !p.take(n) {
+			for _, earlier := range purses[:i] {
+				earlier.put(n)
+			}
+			return false
+		}
+	}
+	a.open += n
+	a.begun += n
+	return true
+}
+
+func (b *Budget) settle(target int, n int64, unused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := &b.accounts[target]
-	a.open -= int64(n)
+	a.open -= n
 	if unused {
-		a.begun -= int64(n)
+		a.begun -= n
 	}
 	for _, p := range a.purses() {
-		p.ended(int64(n), a.open, unused)
+		p.ended(n, a.open, unused)
 	}
 }
 
 func (a *account) purses() [3]*purse { return [3]*purse{&a.day, &a.month, &a.told} }
 
-func (a *account) left() int64 { return min(a.day.left(), a.month.left(), a.told.left()) }
+// has tells whether there are n credits.
+func (a *account) has(n int64) bool {
+	return min(a.day.left(), a.month.left(), a.told.left()) >= n
+}
 
-// until is when the account may have credits again.
-func (a *account) until() (until time.Time) {
+// until is when the account may have n credits again. Zero: never.
+func (a *account) until(n int64) (until time.Time) {
 	for _, p := range a.purses() {
-		if p.left() > 0 {
+		if p.left() >= n {
 			continue
+		}
+		if p != &a.told && p.limit < n {
+			return time.Time{}
 		}
 		end := p.until
 		if p == &a.told && !end.Equal(a.next.Reset) {

@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
 	"pgregory.net/rapid"
 
 	"github.com/seed355143d4/mailer"
@@ -38,6 +40,24 @@ func answered() { time.Sleep(time.Millisecond); synctest.Wait() }
 
 func allow(name string, a failover.Allowance) map[string]failover.Allowance {
 	return map[string]failover.Allowance{name: a}
+}
+
+// to is a message to n recipients.
+func to(n int) mailer.Message {
+	m := message()
+	m.To = nil
+	for i := range n {
+		m.To = append(m.To, mailer.Address{Address: fmt.Sprint("r", i, "@example.com")})
+	}
+	return m
+}
+
+// viaTo sends a message to n recipients that has to go this way.
+func viaTo(t testing.TB, s mailer.Sender, n int, want string) {
+	t.Helper()
+	r, err := s.Send(t.Context(), to(n))
+	require.NoError(t, err)
+	require.Equal(t, want, way(r.Attempts), "%d recipients", n)
 }
 
 // viaTimes sends n messages that have to go this way.
@@ -117,6 +137,125 @@ func TestBudgetOfABatch(t *testing.T) {
 	viaTimes(t, c, 2, "b")
 }
 
+func TestBudgetCountsRecipients(t *testing.T) {
+	of := func(t *testing.T, day int64) (c *failover.Chain, a, b *service) {
+		return pair(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: day})}})
+	}
+	t.Run("To, Cc and Bcc", func(t *testing.T) {
+		c, _, _ := of(t, 6)
+		m := to(2)
+		m.Cc, m.Bcc = to(2).To, to(1).To
+		r, err := c.Send(t.Context(), m)
+		require.NoError(t, err)
+		require.Equal(t, "a", way(r.Attempts))
+		viaTo(t, c, 1, "a")
+		viaTo(t, c, 1, "b")
+	})
+	t.Run("what is too much for one message is there for another", func(t *testing.T) {
+		c, _, _ := of(t, 10)
+		viaTo(t, c, 5, "a")
+		viaTo(t, c, 1, "a")
+		for range 3 {
+			viaTo(t, c, 5, "b")
+		}
+		viaTo(t, c, 1, "a")
+		viaTo(t, c, 3, "a")
+		viaTo(t, c, 1, "b")
+	})
+	t.Run("a refusal gives all back", func(t *testing.T) {
+		c, a, _ := of(t, 5)
+		a.fails(refused(mailer.KindRejected))
+		viaTo(t, c, 5, "a b")
+		a.recovers()
+		viaTo(t, c, 5, "a")
+		viaTo(t, c, 1, "b")
+	})
+	t.Run("a refusal of some costs all", func(t *testing.T) {
+		a := mailer.SenderFunc(func(_ context.Context, m mailer.Message) (mailer.Receipt, error) {
+			return mailer.Receipt{Rejected: []mailer.Rejection{{Address: m.To[0].Address, Err: refused(mailer.KindRecipient)}}}, nil
+		})
+		c := chainOf(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 5})}},
+			failover.Target{Name: "a", Sender: a}, &service{name: "b"})
+		viaTo(t, c, 5, "a")
+		viaTo(t, c, 1, "b")
+	})
+	t.Run("of what a service says is left", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := &metered{service: service{name: "a"}}
+			a.tells(mailer.Quota{Limit: 100, Remaining: 7})
+			c := chainOf(t, failover.Config{Order: &failover.Budget{}}, a, &service{name: "b"})
+			a.fails(refused(mailer.KindRejected))
+			viaTo(t, c, 5, "a b")
+			a.recovers()
+			answered()
+			viaTo(t, c, 5, "a")
+			viaTo(t, c, 3, "b")
+			viaTo(t, c, 2, "a")
+			viaTo(t, c, 1, "b")
+		})
+	})
+	t.Run("of each message of a batch", func(t *testing.T) {
+		a, b := &bulk{service: service{name: "a"}, max: 10}, &bulk{service: service{name: "b"}, max: 10}
+		c := chainOf(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 10})}}, a, b)
+		a.answers(only(refused(mailer.KindRejected), 5))
+		ms := []mailer.Message{to(5), to(6), to(3), to(7), to(1), to(1), to(4)}
+		var ways []string
+		for i := range ms {
+			ms[i].ID = numbered(i).ID
+		}
+		for i, r := range c.SendBatch(t.Context(), ms) {
+			require.NoError(t, r.Err)
+			require.Equal(t, ms[i].ID, r.Receipt.ID)
+			ways = append(ways, way(r.Receipt.Attempts))
+		}
+		require.Equal(t, []string{"a", "b", "a", "b", "a", "a b", "b"}, ways)
+		require.Equal(t, []int{4}, a.sizes(), "those for which there is room go together")
+		viaTo(t, c, 1, "a")
+		viaTo(t, c, 1, "b")
+	})
+	t.Run("of a batch that finds no room at the Limiter", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := &bulk{service: service{name: "a"}, max: 10}, &bulk{service: service{name: "b"}, max: 10}
+			limiter := rate.NewLimiter(0.1, 1)
+			c := chainOf(t, failover.Config{Order: &failover.Budget{Allow: allow("a", failover.Allowance{Day: 10})}},
+				failover.Target{Sender: a, Limiter: limiter}, b)
+			ms := []mailer.Message{to(3), to(4), to(2)}
+			for i := range ms {
+				ms[i].ID = numbered(i).ID
+			}
+			require.Equal(t, map[string]int{"a": 1, "b": 2}, waysOf(c.SendBatch(t.Context(), ms)))
+			limiter.SetLimit(rate.Inf)
+			viaTo(t, c, 7, "a")
+			viaTo(t, c, 1, "b")
+		})
+	})
+}
+
+// A message with more recipients than there ever will be credits does not go there,
+// and tomorrow is no better.
+func TestBudgetOfFewerThanTheRecipients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, small := &service{name: "a"}, &service{name: "b"}, &service{name: "small"}
+		c := chainOf(t, failover.Config{Order: &failover.Budget{Allow: map[string]failover.Allowance{
+			"a": {Day: 3}, "b": {Day: 20, Month: 5}, "small": {Day: 1},
+		}}}, a, b, small)
+		send := func(n int) *mailer.Error {
+			_, err := c.Send(t.Context(), to(n))
+			e, ok := errors.AsType[*mailer.Error](err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, mailer.KindQuota, e.Kind)
+			require.True(t, e.NotSent)
+			return e
+		}
+		require.Zero(t, send(6).RetryAfter)
+		require.Zero(t, a.calls()+b.calls()+small.calls())
+		viaTo(t, c, 5, "b")
+		require.Equal(t, 31*24*time.Hour, send(5).RetryAfter, "the month, not the day of a")
+		viaTo(t, c, 3, "a")
+		require.Equal(t, 24*time.Hour, send(3).RetryAfter)
+	})
+}
+
 func TestBudgetsUsedUpEndASendWithoutTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, a, b := pair(t, failover.Config{Order: &failover.Budget{Allow: map[string]failover.Allowance{
@@ -129,7 +268,7 @@ func TestBudgetsUsedUpEndASendWithoutTraffic(t *testing.T) {
 		require.Equal(t, mailer.KindQuota, e.Kind)
 		require.True(t, e.NotSent)
 		require.Equal(t, 4*time.Hour, e.RetryAfter, "the credits that come first")
-		require.ErrorContains(t, e, "no credits left: a, b")
+		require.ErrorContains(t, e, "too few credits: a, b")
 		require.Equal(t, 2, a.calls()+b.calls())
 		time.Sleep(e.RetryAfter)
 		viaTimes(t, c, 1, "b")
@@ -179,6 +318,7 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 		day := rapid.Int64Range(1, 100).Draw(rt, "day")
 		left := rapid.Int64Range(0, 100).Draw(rt, "left")
 		failing := rapid.IntRange(0, 3).Draw(rt, "failing")
+		widest := rapid.IntRange(1, 7).Draw(rt, "recipients")
 		synctest.Test(t, func(t *testing.T) {
 			a, b := &metered{service: service{name: "a"}}, &service{name: "b"}
 			a.tells(mailer.Quota{Limit: 200, Remaining: left})
@@ -189,24 +329,25 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 			_, _ = c.Send(t.Context(), message())
 			answered()
 
-			var n, taken, most, now atomic.Int64
-			a.answers(func(context.Context, mailer.Message) error {
-				inside := now.Add(1)
+			var n, taken, most, now atomic.Int64 // all but n in recipients
+			a.answers(func(_ context.Context, m mailer.Message) error {
+				size := int64(len(m.To))
+				inside := now.Add(size)
 				for top := most.Load(); inside > top && !most.CompareAndSwap(top, inside); top = most.Load() {
 				}
 				time.Sleep(time.Millisecond)
-				now.Add(-1)
+				now.Add(-size)
 				if failing > 0 && n.Add(1)%int64(failing+1) == 0 {
 					return refused(mailer.KindRejected)
 				}
-				taken.Add(1)
+				taken.Add(size)
 				return nil
 			})
 			var wg sync.WaitGroup
-			for range 64 {
+			for i := range 64 {
 				wg.Go(func() {
-					for range 6 {
-						_, _ = c.Send(t.Context(), message())
+					for k := range 6 {
+						_, _ = c.Send(t.Context(), to(1+(i+k)%widest))
 						time.Sleep(time.Millisecond)
 					}
 				})
@@ -487,7 +628,8 @@ func TestBudgetAroundWeighted(t *testing.T) {
 	})
 }
 
-// inner is an Order that keeps an account, and lets at most room messages pass.
+// inner is an Order that keeps an account, and lets messages to at most room
+// recipients pass.
 type inner struct {
 	room, begun, ended int
 	err                error
@@ -497,14 +639,16 @@ func (o *inner) Order(dst []int, _ mailer.Message, targets []failover.TargetInfo
 	return append(dst, 7, 1, 0), o.err
 }
 
-func (o *inner) Begin(_, n int) int {
-	n = min(n, o.room)
-	o.begun += n
-	o.room -= n
-	return n
+func (o *inner) Begin(_ int, m mailer.Message) bool {
+	if len(m.To) > o.room {
+		return false
+	}
+	o.begun += len(m.To)
+	o.room -= len(m.To)
+	return true
 }
 
-func (o *inner) End(_, n int, _ error) { o.ended += n }
+func (o *inner) End(_ int, m mailer.Message, _ error) { o.ended += len(m.To) }
 
 func TestBudgetPassesOnToTheOrderInside(t *testing.T) {
 	o := &inner{room: 3}
@@ -514,12 +658,15 @@ func TestBudgetPassesOnToTheOrderInside(t *testing.T) {
 	dst, err := b.Order([]int{9}, message(), targets)
 	require.NoError(t, err)
 	require.Equal(t, []int{9, 7, 1, 0}, dst)
-	require.Equal(t, 3, b.Begin(0, 4))
-	b.End(0, 1, nil)
-	b.End(0, 2, refused(mailer.KindRejected))
+	require.False(t, b.Begin(0, to(4)))
+	require.True(t, b.Begin(0, to(1)))
+	require.True(t, b.Begin(0, to(2)))
+	b.End(0, to(1), nil)
+	b.End(0, to(2), refused(mailer.KindRejected))
 	require.Equal(t, []int{3, 3}, []int{o.begun, o.ended})
 	o.room = 10
-	require.Equal(t, 4, b.Begin(0, 6), "what the Order inside did not let pass cost nothing")
+	require.False(t, b.Begin(0, to(5)))
+	require.True(t, b.Begin(0, to(4)), "what the Order inside did not let pass cost nothing")
 	dst, err = b.Order([]int{9}, message(), targets)
 	require.NoError(t, err)
 	require.Equal(t, []int{9, 7, 1}, dst)
@@ -539,13 +686,15 @@ func TestBudgetOfSeveralLimits(t *testing.T) {
 		bound(t, b, targets)
 		require.Equal(t, "a", ordered(t, b, message(), targets))
 		answered()
-		require.Equal(t, 1, b.Begin(0, 3))
+		require.False(t, b.Begin(0, to(3)))
+		require.True(t, b.Begin(0, to(1)))
 		a.tells(mailer.Quota{Limit: 100, Remaining: 99})
 		time.Sleep(5 * time.Minute)
 		_, err := b.Order(nil, message(), targets)
 		require.ErrorIs(t, err, mailer.KindQuota)
 		answered()
-		require.Equal(t, 2, b.Begin(0, 3))
+		require.False(t, b.Begin(0, to(3)))
+		require.True(t, b.Begin(0, to(2)))
 	})
 }
 

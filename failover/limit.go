@@ -40,30 +40,47 @@ type allower interface {
 // Limiter.
 var errNoRoom error = &mailer.Error{Provider: provider, Kind: mailer.KindRateLimited, NotSent: true, Message: "no room within MaxWait"}
 
-// room tells for how many of n messages, those of ws, the Ledger and t's Limiter
-// have room, and takes it. It waits for the Limiter as long as t allows, and no
-// longer than half of what the messages have for t, so that time is left to send.
-func (c *Chain) room(ctx context.Context, t *target, n int, ws ...*walk) int {
-	granted := n
-	if c.ledger != nil {
-		if granted = min(n, c.ledger.Begin(t.index, n)); granted <= 0 {
-			return 0
-		}
-	}
-	if t.limiter == nil {
-		return granted
-	}
-	left := granted - c.wait(ctx, t, granted, ws)
-	if left > 0 && c.ledger != nil {
-		c.ledger.End(t.index, left, errNoRoom)
-	}
-	return granted - left
+// room tells whether the Ledger and t's Limiter have room for w, and takes it.
+func (c *Chain) room(ctx context.Context, t *target, w *walk) bool {
+	return (c.ledger == nil || c.ledger.Begin(t.index, w.m)) && c.leave(ctx, t, w) == 1
 }
 
-// wait returns for how many of n messages t's Limiter gave leave. A Limiter may
-// never give it for many at once, so it is asked for fewer and fewer.
-func (c *Chain) wait(ctx context.Context, t *target, n int, ws []*walk) (got int) {
-	now := time.Now()
+// roomForAll moves those of ws to the front for which there is room, and tells how
+// many they are.
+func (c *Chain) roomForAll(ctx context.Context, t *target, ws []*walk) int {
+	n := len(ws)
+	if c.ledger != nil {
+		n = 0
+		for i, w := range ws {
+			if c.ledger.Begin(t.index, w.m) {
+				ws[i], ws[n] = ws[n], w
+				n++
+			}
+		}
+	}
+	return c.leave(ctx, t, ws[:n]...)
+}
+
+// leave tells for how many of ws, which the Ledger let pass, t's Limiter has room,
+// and takes it. It waits as long as t allows, and no longer than half of what the
+// messages have for t, so that time is left to send.
+func (c *Chain) leave(ctx context.Context, t *target, ws ...*walk) (n int) {
+	if t.limiter == nil || len(ws) == 0 {
+		return len(ws)
+	}
+	n = c.wait(ctx, t, ws)
+	if c.ledger != nil {
+		for _, w := range ws[n:] {
+			c.ledger.End(t.index, w.m, errNoRoom)
+		}
+	}
+	return n
+}
+
+// wait returns for how many of ws t's Limiter gave leave. A Limiter may never give
+// it for many at once, so it is asked for fewer and fewer.
+func (c *Chain) wait(ctx context.Context, t *target, ws []*walk) (got int) {
+	now, n := time.Now(), len(ws)
 	if t.allower != nil && t.allower.AllowN(now, n) {
 		return n
 	}

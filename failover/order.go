@@ -58,14 +58,13 @@ type Binder interface {
 // block.
 type Ledger interface {
 	// Begin is called right before target, a place in the targets, is to be given
-	// n messages, and returns how many of them it may be given, from 0 to n. The
-	// others go on to their next target, as if this one rested. Send calls it with
-	// n = 1.
-	Begin(target, n int) int
-	// End tells how n of the messages that Begin let pass ended. The calls of End
-	// add up to what Begin returned. Messages of one batch may end in several
-	// calls. With an error that is [mailer.NotSent] they were not used.
-	End(target, n int, err error)
+	// m, and tells whether it may be. If not, m goes on to its next target, as if
+	// this one rested. For a batch it is called once for each message.
+	Begin(target int, m mailer.Message) bool
+	// End tells how m ended, once for each Begin that let it pass; nil: the target
+	// took it, or some of its recipients. With an error that is [mailer.NotSent] it
+	// was not used.
+	End(target int, m mailer.Message, err error)
 }
 
 // walk is the way of one message through the targets.

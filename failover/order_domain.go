@@ -88,10 +88,10 @@ func (o *ByDomain) Order(dst []int, m mailer.Message, targets []TargetInfo) ([]i
 }
 
 // Begin implements [Ledger] for Else.
-func (o *ByDomain) Begin(target, n int) int { return begin(o.Else, target, n) }
+func (o *ByDomain) Begin(target int, m mailer.Message) bool { return begin(o.Else, target, &m) }
 
 // End implements [Ledger] for Else.
-func (o *ByDomain) End(target, n int, err error) { end(o.Else, target, n, err) }
+func (o *ByDomain) End(target int, m mailer.Message, err error) { end(o.Else, target, &m, err) }
 
 // route finds the one route of all recipients. -1: there is none.
 func (o *ByDomain) route(m *mailer.Message) int {
@@ -179,15 +179,13 @@ func arranged(o Order, dst []int, m mailer.Message, targets []TargetInfo) ([]int
 	return dst, nil
 }
 
-func begin(o Order, target, n int) int {
-	if l, ok := o.(Ledger); ok {
-		return l.Begin(target, n)
-	}
-	return n
+func begin(o Order, target int, m *mailer.Message) bool {
+	l, ok := o.(Ledger)
+	return !ok || l.Begin(target, *m)
 }
 
-func end(o Order, target, n int, err error) {
+func end(o Order, target int, m *mailer.Message, err error) {
 	if l, ok := o.(Ledger); ok {
-		l.End(target, n, err)
+		l.End(target, *m, err)
 	}
 }

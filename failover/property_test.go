@@ -598,6 +598,9 @@ func TestPropertyBatches(t *testing.T) {
 				}
 				return dst, nil
 			}
+			if rapid.Bool().Draw(rt, "little room") {
+				books.room = map[int]int{rapid.IntRange(0, n-1).Draw(rt, "where"): rapid.IntRange(0, 60).Draw(rt, "room")}
+			}
 			cfg.Order = books
 		}
 		chain, err := failover.New(quiet(cfg), senders...)

@@ -30,7 +30,8 @@ type Rate struct {
 	// Quota, if set, is asked for the account's highest rate, at the occasion of a
 	// send that does not wait for it, at most every five minutes. For that there is
 	// one goroutine, which ends after at most 30 seconds. If PerSecond is lower, that
-	// counts.
+	// counts: set it for messages with several recipients each, of which a service
+	// counts every one, and a Rate one.
 	Quota mailer.QuotaReporter
 	// Recovery is how long the rate takes from nothing to the full one: after a
 	// single refusal it is back in half of it. 0: a minute.

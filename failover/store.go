@@ -332,17 +332,16 @@ type counter struct {
 	known   int64        // the Backend's sum; belongs to who has the turn
 }
 
-// take adds n, or as much of it as keeps the total within limit, and returns it.
-func (c *counter) take(n, limit int64) int64 {
+// take adds n if that keeps the total within limit.
+func (c *counter) take(n, limit int64) bool {
 	for {
 		total := c.total.Load()
-		n = min(n, limit-total)
-		if n <= 0 {
-			return 0
+		if n > limit-total {
+			return false
 		}
 		if c.total.CompareAndSwap(total, total+n) {
 			c.pending.Add(n)
-			return n
+			return true
 		}
 	}
 }
