@@ -128,6 +128,9 @@ func verdict(e *mailer.Error, w *walk) {
 				resting = append(resting, t.name+" ("+kind.String()+")")
 			case w.passed && !t.health.silent():
 				kind, full = mailer.KindRateLimited, append(full, t.name)
+				if !w.roomAt.IsZero() {
+					after = max(1, w.roomAt.Sub(now))
+				}
 			default: // at least it was, when it was passed by
 				kind, silent = mailer.KindNetwork, append(silent, t.name)
 			}

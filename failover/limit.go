@@ -17,6 +17,9 @@ type Limiter interface {
 	// take longer than ctx lasts, it returns an error at once. After an error it
 	// has taken nothing. It is called from many goroutines at once.
 	//
+	// An error that is a [*mailer.Error] may tell by RetryAfter when there is room.
+	// If no target takes the message, Send's error tells the soonest.
+	//
 	// A Limiter with a method AllowN(time.Time, int) bool is asked that first: it
 	// says without waiting whether n messages may be sent now, and has then
 	// counted them.
@@ -64,35 +67,43 @@ func (c *Chain) roomForAll(ctx context.Context, t *target, ws []*walk) int {
 // leave tells for how many of ws, which the Ledger let pass, t's Limiter has room,
 // and takes it. It waits as long as t allows, and no longer than half of what the
 // messages have for t, so that time is left to send.
-func (c *Chain) leave(ctx context.Context, t *target, ws ...*walk) (n int) {
+func (c *Chain) leave(ctx context.Context, t *target, ws ...*walk) int {
 	if t.limiter == nil || len(ws) == 0 {
 		return len(ws)
 	}
-	n = c.wait(ctx, t, ws)
-	if c.ledger != nil {
-		for _, w := range ws[n:] {
+	n, roomAt := c.wait(ctx, t, ws)
+	for _, w := range ws[n:] {
+		if !roomAt.IsZero() && (w.roomAt.IsZero() || roomAt.Before(w.roomAt)) {
+			w.roomAt = roomAt
+		}
+		if c.ledger != nil {
 			c.ledger.End(t.index, w.m, errNoRoom)
 		}
 	}
 	return n
 }
 
-// wait returns for how many of ws t's Limiter gave leave. A Limiter may never give
-// it for many at once, so it is asked for fewer and fewer.
-func (c *Chain) wait(ctx context.Context, t *target, ws []*walk) (got int) {
+// wait returns for how many of ws t's Limiter gave leave, and when there is room for
+// another, if it told. A Limiter may never give leave for many at once, so it is
+// asked for fewer and fewer.
+func (c *Chain) wait(ctx context.Context, t *target, ws []*walk) (got int, roomAt time.Time) {
 	now, n := time.Now(), len(ws)
 	if t.allower != nil && t.allower.AllowN(now, n) {
-		return n
+		return n, roomAt
 	}
 	end, _, _ := c.limits(ctx, t, now, ws...)
 	waiting := &attemptContext{Context: ctx, deadline: now.Add(min(t.maxWait, end.Sub(now)/2))}
 	defer waiting.end()
 	for ask := n; ask > 0; ask = min(ask, n-got) {
-		if t.limiter.WaitN(waiting, ask) == nil {
+		err := t.limiter.WaitN(waiting, ask)
+		if err == nil {
 			got += ask
-		} else {
-			ask /= 2
+			continue
+		}
+		ask /= 2
+		if after := retryAfter(err); after > 0 {
+			roomAt = time.Now().Add(after) // of the fewest that were asked for
 		}
 	}
-	return got
+	return got, roomAt
 }

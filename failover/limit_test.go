@@ -63,6 +63,51 @@ func TestLimiter(t *testing.T) {
 			require.Equal(t, start, time.Now(), "that it would take too long is known at once")
 		})
 	})
+	t.Run("nobody has room, and Limiters tell when", func(t *testing.T) {
+		slow := func(s mailer.Sender, every time.Duration) failover.Target {
+			return failover.Target{Sender: s, Limiter: &failover.Rate{PerSecond: 1 / every.Seconds(), Burst: 1}}
+		}
+		synctest.Test(t, func(t *testing.T) {
+			a, b, third := &service{name: "a"}, &service{name: "b"}, &service{name: "c"}
+			plain := failover.Target{Name: "d", Sender: &service{}, Limiter: &shared{err: errors.New("full")}}
+			c := chainOf(t, failover.Config{}, slow(a, 10*time.Second), slow(b, 4*time.Second), slow(third, 20*time.Second), plain)
+			require.Equal(t, "a", via(t, c))
+			require.Equal(t, "b", via(t, c))
+			require.Equal(t, "c", via(t, c))
+			time.Sleep(time.Second)
+			e := failureOf(t, c)
+			require.EqualError(t, e, "failover: rate limited: no room: a, b, c, d")
+			require.True(t, e.NotSent)
+			require.Equal(t, 3*time.Second, e.RetryAfter, "b is the soonest, d does not tell")
+			time.Sleep(e.RetryAfter - 1001*time.Millisecond) // a message would wait a second
+			require.InDelta(t, 1001*time.Millisecond, failureOf(t, c).RetryAfter, 10)
+			time.Sleep(2 * time.Millisecond)
+			require.Equal(t, "b", via(t, c))
+		})
+		synctest.Test(t, func(t *testing.T) { // the others fail
+			a, b := &service{name: "a"}, &service{name: "b"}
+			c := chainOf(t, failover.Config{}, slow(a, 10*time.Second), b)
+			require.Equal(t, "a", via(t, c))
+			b.fails(refused(mailer.KindContent))
+			require.Equal(t, 10*time.Second, failureOf(t, c).RetryAfter)
+			b.answers(func(context.Context, mailer.Message) error {
+				time.Sleep(20 * time.Second)
+				return refusedFor(mailer.KindQuota, time.Hour)
+			})
+			require.Equal(t, time.Nanosecond, failureOf(t, c).RetryAfter, "there is room by now")
+		})
+		synctest.Test(t, func(t *testing.T) { // a batch
+			a := &bulk{service: service{name: "a"}, max: 100}
+			c := chainOf(t, failover.Config{}, failover.Target{Sender: a, MaxWait: time.Millisecond, Limiter: &failover.Rate{PerSecond: 0.5, Burst: 8}})
+			results := c.SendBatch(t.Context(), many(12))
+			require.Equal(t, map[string]int{"a": 8, "!": 4}, waysOf(results))
+			for _, r := range results {
+				if e, ok := errors.AsType[*mailer.Error](r.Err); ok {
+					require.Equal(t, 2*time.Second, e.RetryAfter, "for one, not for all that were left")
+				}
+			}
+		})
+	})
 	t.Run("the wait ends with the caller", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := &service{name: "a"}, &service{name: "b"}

@@ -74,6 +74,7 @@ type walk struct {
 	order     []int     // places in targets; nil: as they are listed
 	pos       int       // in order, of the next candidate
 	passed    bool      // a target that is well had no room
+	roomAt    time.Time // the soonest that a Limiter may have some, if one told
 	attempts  []mailer.Attempt
 	duplicate bool          // an outcome so far is unknown
 	tries     int           // again, at the last target

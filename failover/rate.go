@@ -71,8 +71,8 @@ func (r *Rate) AllowN(now time.Time, n int) bool {
 }
 
 // WaitN implements [Limiter]. Its error is the end of ctx, or of
-// [mailer.KindRateLimited] at once, if the wait would be longer than ctx lasts or n
-// is more than may pass at once.
+// [mailer.KindRateLimited] at once, if the wait would be longer than ctx lasts, with
+// that wait as RetryAfter, or if n is more than may pass at once.
 func (r *Rate) WaitN(ctx context.Context, n int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -83,7 +83,10 @@ func (r *Rate) WaitN(ctx context.Context, n int) error {
 	wait, ok := r.wait(now, n)
 	if !ok || ends && now.Add(wait).After(end) {
 		r.mu.Unlock()
-		return errNoRoom
+		if !ok {
+			wait = 0
+		}
+		return noRoom(wait)
 	}
 	r.tokens -= float64(n)
 	r.promises++
@@ -103,7 +106,7 @@ func (r *Rate) WaitN(ctx context.Context, n int) error {
 		// their distances stay.
 		wait, put = r.putOff-put, r.putOff
 		if err == nil && ends && time.Now().Add(wait).After(end) {
-			err = errNoRoom
+			err = noRoom(wait)
 		}
 		if err != nil {
 			if mine == r.promises { // else those behind would have to move up
@@ -115,6 +118,10 @@ func (r *Rate) WaitN(ctx context.Context, n int) error {
 		r.mu.Unlock()
 	}
 	return nil
+}
+
+func noRoom(after time.Duration) error {
+	return &mailer.Error{Provider: provider, Kind: mailer.KindRateLimited, NotSent: true, RetryAfter: after, Message: "no room in time"}
 }
 
 // Ended implements [Feedback].

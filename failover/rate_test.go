@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"testing"
@@ -32,6 +33,11 @@ func rateOf(r *failover.Rate) (n int) {
 		n += passes(r)
 	}
 	return n
+}
+
+func retryAfterOf(err error) time.Duration {
+	e, _ := errors.AsType[*mailer.Error](err)
+	return e.RetryAfter
 }
 
 func TestRate(t *testing.T) {
@@ -82,7 +88,9 @@ func TestRate(t *testing.T) {
 			r := &failover.Rate{PerSecond: 10}
 			require.False(t, r.AllowN(time.Now(), 11))
 			start := time.Now()
-			require.ErrorIs(t, r.WaitN(t.Context(), 11), mailer.KindRateLimited)
+			err := r.WaitN(t.Context(), 11)
+			require.ErrorIs(t, err, mailer.KindRateLimited)
+			require.Zero(t, retryAfterOf(err))
 			require.Equal(t, start, time.Now())
 			require.True(t, r.AllowN(time.Now(), 10), "which took nothing")
 			require.NoError(t, r.WaitN(t.Context(), 10))
@@ -120,7 +128,9 @@ func TestRateWaits(t *testing.T) {
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 999*time.Millisecond)
 			defer cancel()
-			require.ErrorIs(t, r.WaitN(ctx, 1), mailer.KindRateLimited)
+			err := r.WaitN(ctx, 1)
+			require.ErrorIs(t, err, mailer.KindRateLimited)
+			require.Equal(t, time.Second, retryAfterOf(err))
 			require.Equal(t, start, time.Now(), "it says so at once")
 			ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -152,7 +162,10 @@ func TestRateWaits(t *testing.T) {
 			time.AfterFunc(500*time.Millisecond, func() { r.Ended(1, refusedFor(mailer.KindRateLimited, time.Minute)) })
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			require.ErrorIs(t, r.WaitN(ctx, 1), mailer.KindRateLimited)
+			err := r.WaitN(ctx, 1)
+			require.ErrorIs(t, err, mailer.KindRateLimited)
+			require.GreaterOrEqual(t, retryAfterOf(err), 50*time.Second)
+			require.LessOrEqual(t, retryAfterOf(err), time.Minute)
 		})
 	})
 }
