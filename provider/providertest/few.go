@@ -2,6 +2,9 @@
 
 package providertest
 
+// raceEnabled tells that the race detector is on.
+const raceEnabled = false
+
 // fewMessages is how many messages the ledger has without -ledger.
 const fewMessages = 2000
 

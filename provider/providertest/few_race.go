@@ -2,6 +2,9 @@
 
 package providertest
 
+// raceEnabled tells that the race detector is on.
+const raceEnabled = true
+
 // fewMessages is less here: the race detector makes everything slower.
 const fewMessages = 300
 

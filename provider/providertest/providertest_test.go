@@ -103,7 +103,7 @@ func alsoTest(t *testing.T, defect string) {
 			Path:   "/v1/send",
 			Answer: providertest.JSON(200, `{"ok":true,"id":"toy-1"}`),
 			Check:  20,
-			Send:   80, // under the race detector, too
+			Send:   40,
 		}.Allocations(t)
 	})
 }
