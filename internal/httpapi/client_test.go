@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -435,42 +434,6 @@ func FuzzRetryAfter(f *testing.F) {
 }
 
 var number = regexp.MustCompile(`^[+-]?[0-9]+$`)
-
-func TestManySendersShareFewConnections(t *testing.T) {
-	const senders, mails = 64, 4000
-	for name, limit := range map[string]int{
-		"one each, if the user's transport says so": senders,
-		// More than one each at first: net/http lets a dial go on when another
-		// connection becomes free before it, and keeps both.
-		"those of the first mails": shared.MaxConnsPerHost,
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := serveTLS(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))
-			tr := transport(t)
-			tr.MaxConnsPerHost = limit
-			c := client(t, s.url, tr)
-			send := func() {
-				var wg sync.WaitGroup
-				for range senders {
-					wg.Go(func() {
-						for range mails / senders {
-							if resp, err := c.Do(t.Context(), "POST", "/", smallBody); err != nil || resp.Status != 200 {
-								t.Errorf("%v, %v", resp, err)
-							}
-						}
-					})
-				}
-				wg.Wait()
-			}
-			send()
-			cold := s.accepted()
-			send()
-			t.Logf("%d connections for the first %d mails, %d for the next", cold, mails, s.accepted()-cold)
-			require.LessOrEqual(t, cold, limit+limit/8, "some may be lost and replaced on a slow machine")
-			require.LessOrEqual(t, s.accepted()-cold, mails/1000)
-		})
-	}
-}
 
 func TestTheSharedTransportIsTuned(t *testing.T) {
 	require.GreaterOrEqual(t, shared.MaxIdleConnsPerHost, 256)
