@@ -172,6 +172,15 @@ func Setting(field, value string) error {
 	return nil
 }
 
+// Body checks a text of an Extra that stands in a mail: as [mailer.Message.Validate]
+// does Text and HTML, but it may be empty. Anything else is [mailer.KindInvalid].
+func Body(field, value string) error {
+	if !utf8.ValidString(value) || strings.IndexByte(value, 0) >= 0 {
+		return Invalid(field, errors.New("has a NUL or malformed UTF-8"))
+	}
+	return nil
+}
+
 // Unsubscribe returns the values of the header fields List-Unsubscribe (RFC 2369)
 // and List-Unsubscribe-Post (RFC 8058), "" for one that is not to be written.
 func Unsubscribe(u mailer.Unsubscribe) (list, post string) {

@@ -175,6 +175,14 @@ func TestSetting(t *testing.T) {
 	}
 }
 
+func TestBody(t *testing.T) {
+	require.NoError(t, Body("acme.Extra.AMP", "<p>caf\u00e9</p>\r\n\t\x7f"))
+	require.NoError(t, Body("acme.Extra.AMP", ""))
+	for _, value := range []string{"\x00", "a\x00", "\xff", "a\xc3"} {
+		requireError(t, Body("acme.Extra.AMP", value), "", mailer.KindInvalid, "acme.Extra.AMP")
+	}
+}
+
 func TestUnsubscribe(t *testing.T) {
 	for _, c := range []struct {
 		u          mailer.Unsubscribe

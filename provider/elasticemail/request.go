@@ -2,7 +2,6 @@ package elasticemail
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -158,6 +157,7 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 		adapter.Setting("elasticemail.Extra.UTM.Medium", x.UTM.Medium),
 		adapter.Setting("elasticemail.Extra.UTM.Campaign", x.UTM.Campaign),
 		adapter.Setting("elasticemail.Extra.UTM.Content", x.UTM.Content),
+		adapter.Body("elasticemail.Extra.AMP", x.AMP),
 	); err != nil {
 		return err
 	}
@@ -167,8 +167,6 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 		}
 	}
 	switch {
-	case !utf8.ValidString(x.AMP) || strings.IndexByte(x.AMP, 0) >= 0:
-		return adapter.Invalid("elasticemail.Extra.AMP", errors.New("has a NUL or malformed UTF-8"))
 	case x.AMP != "" && m.Template.ID != "":
 		return adapter.Unsupported(provider, "elasticemail.Extra.AMP", "a template at Elastic Email brings its own bodies")
 	case len(m.To) == 0:

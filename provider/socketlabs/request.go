@@ -2,10 +2,8 @@ package socketlabs
 
 import (
 	"cmp"
-	"errors"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/seed355143d4/mailer"
 	"github.com/seed355143d4/mailer/internal/adapter"
@@ -103,13 +101,12 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 func check(m *mailer.Message, x Extra) error {
 	if err := cmp.Or(
 		adapter.Setting("socketlabs.Extra.MailingID", x.MailingID),
+		adapter.Body("socketlabs.Extra.AMP", x.AMP),
 		adapter.Headers(provider, m, reserved),
 	); err != nil {
 		return err
 	}
 	switch {
-	case !utf8.ValidString(x.AMP) || strings.IndexByte(x.AMP, 0) >= 0:
-		return adapter.Invalid("socketlabs.Extra.AMP", errors.New("has a NUL or malformed UTF-8"))
 	case x.AMP != "" && m.Template.ID != "":
 		return adapter.Unsupported(provider, "socketlabs.Extra.AMP", "a template at SocketLabs brings its own bodies")
 	case m.Subject == "" && m.Template.ID == "":
