@@ -117,6 +117,9 @@ type shared struct {
 	groupsToDisplay, pool, plan string
 	sandbox                     bool
 	bypass                      Bypass
+	footer                      Footer
+	link                        SubscriptionTracking
+	utm                         UTM
 }
 
 // share returns what r can share a call by.
@@ -133,6 +136,9 @@ func share(r *request) shared {
 		plan:     x.BatchID,
 		sandbox:  x.Sandbox,
 		bypass:   x.Bypass,
+		footer:   x.Footer,
+		link:     x.SubscriptionTracking,
+		utm:      x.UTM,
 	}
 	// What is quoted says where one element ends and the next begins.
 	if len(m.ReplyTo) > 0 {

@@ -213,6 +213,9 @@ func TestBatchSharesOnlyWhatIsTheSame(t *testing.T) {
 		"the pool":       {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.IPPool = "" }) }},
 		"the batch id":   {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.BatchID = "" }) }},
 		"the sandbox":    {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.Sandbox = true }) }},
+		"the footer":     {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.Footer.HTML = "x" }) }},
+		"the link":       {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.SubscriptionTracking.Text = "x" }) }},
+		"the analytics":  {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.UTM.Term = "x" }) }},
 		"a list":         {2, func(m *mailer.Message) { extra(m, func(x *Extra) { x.Bypass.Bounces = true }) }},
 		"a template":     {2, func(m *mailer.Message) { m.Text, m.HTML, m.Template.ID = "", "", "d-1" }},
 	} {
@@ -280,6 +283,7 @@ func TestBatchGivesTheMessagesBack(t *testing.T) {
 			if rapid.Bool().Draw(t, "can share") {
 				m.From, m.ReplyTo, m.Text, m.HTML, m.Tags = first.From, first.ReplyTo, first.Text, first.HTML, first.Tags
 				m.Attachments = slices.Clone(first.Attachments)
+				m.Track, m.Extras, m.Unsubscribe = first.Track, first.Extras, first.Unsubscribe
 			}
 			ms = append(ms, m)
 		}

@@ -58,6 +58,13 @@ type Extra struct {
 	Sandbox bool
 	// Bypass has SendGrid mail addresses that are on its lists.
 	Bypass Bypass
+	// Footer is what SendGrid puts below the bodies.
+	Footer Footer
+	// SubscriptionTracking is the link by which a recipient unsubscribes from all mail
+	// of the account.
+	SubscriptionTracking SubscriptionTracking
+	// UTM is what SendGrid adds to the links for web analytics.
+	UTM UTM
 }
 
 // Bypass names SendGrid's lists that hold a message back and are not to. The zero
@@ -70,6 +77,47 @@ type Bypass struct {
 	// last one is that of global unsubscribes.
 	Bounces, SpamReports, Unsubscribes bool
 }
+
+// Footer is a text below the bodies. The zero value leaves it to the account.
+type Footer struct {
+	// Enable is Off for no footer. Default is On if there is a text, and else what the
+	// account has. On needs a text.
+	Enable mailer.Switch
+	// Text goes below the message's Text, and HTML below its HTML.
+	Text, HTML string
+}
+
+// SubscriptionTracking is a link for unsubscribing that SendGrid puts into the bodies,
+// and into a List-Unsubscribe header field. The zero value leaves it to the account.
+type SubscriptionTracking struct {
+	// Enable is Off for no link. Default is On if there is one of the texts, and else
+	// what the account has. On does not go with a message's Unsubscribe, for SendGrid
+	// would write the header field a second time.
+	Enable mailer.Switch
+	// Text and HTML go below the bodies. The link is where Text has "<% %>" and HTML has
+	// "<% click here %>".
+	Text, HTML string
+	// Tag is what stands in the bodies where the address of the link is to be, such as
+	// "[unsubscribe_url]". It does not go with Text and HTML.
+	Tag string
+}
+
+// UTM are the parameters of a link by which web analytics (Google's, in SendGrid's
+// words) knows where a visit comes from: utm_source, utm_medium, utm_term, utm_content
+// and utm_campaign. One that is empty is left to the account.
+type UTM struct {
+	// Enable is Off for links without parameters. Default is On if there is a parameter,
+	// and else what the account has.
+	Enable                                  mailer.Switch
+	Source, Medium, Term, Content, Campaign string
+}
+
+// filled says whether there is something that Enable can switch on.
+func (f Footer) filled() bool { return f != Footer{Enable: f.Enable} }
+
+func (s SubscriptionTracking) filled() bool { return s != SubscriptionTracking{Enable: s.Enable} }
+
+func (u UTM) filled() bool { return u != UTM{Enable: u.Enable} }
 
 // ForProvider returns "sendgrid".
 func (Extra) ForProvider() string { return provider }
@@ -115,7 +163,7 @@ func (p *Provider) request(m mailer.Message, now time.Time) (request, error) {
 	v3 := newPayload(&m)
 	v3.Headers = headers(&m)
 	v3.IPPoolID, v3.BatchID = x.IPPool, x.BatchID
-	v3.TrackingSettings = tracking(m.Track)
+	v3.TrackingSettings = tracking(m.Track, x)
 	if m.SendAt.After(now) {
 		v3.SendAt = int(m.SendAt.Unix())
 	}
@@ -139,6 +187,7 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 	if err := cmp.Or(
 		adapter.Setting("sendgrid.Extra.IPPool", x.IPPool),
 		adapter.Setting("sendgrid.Extra.BatchID", x.BatchID),
+		checkTexts(x),
 		adapter.Headers(provider, m, reserved),
 	); err != nil {
 		return err
@@ -152,6 +201,8 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 		return adapter.Invalid("sendgrid.Extra.Bypass", errors.New("has All, which does not go with the others"))
 	case x.IPPool != "" && (utf8.RuneCountInString(x.IPPool) < 2 || utf8.RuneCountInString(x.IPPool) > 64):
 		return adapter.Invalid("sendgrid.Extra.IPPool", errors.New("is not 2 to 64 characters"))
+	case m.Unsubscribe != (mailer.Unsubscribe{}) && isOn(x.SubscriptionTracking.Enable, x.SubscriptionTracking.filled()):
+		return adapter.Unsupported(provider, "Unsubscribe", "SendGrid writes the header field of its subscription tracking itself")
 	case len(m.To) == 0:
 		return adapter.Unsupported(provider, "To", "SendGrid needs a recipient in To")
 	case m.Subject == "" && m.Template.ID == "":
@@ -164,6 +215,49 @@ func check(m *mailer.Message, x Extra, now time.Time) error {
 	}
 	return adapter.Recipients(provider, m, MaxRecipients)
 }
+
+// checkTexts refuses what SendGrid puts into a mail if it is no text, or is not all
+// needed.
+func checkTexts(x Extra) error {
+	link := x.SubscriptionTracking
+	if err := cmp.Or(
+		adapter.Body("sendgrid.Extra.Footer.Text", x.Footer.Text),
+		adapter.Body("sendgrid.Extra.Footer.HTML", x.Footer.HTML),
+		adapter.Body("sendgrid.Extra.SubscriptionTracking.Text", link.Text),
+		adapter.Body("sendgrid.Extra.SubscriptionTracking.HTML", link.HTML),
+		adapter.Setting("sendgrid.Extra.SubscriptionTracking.Tag", link.Tag),
+		adapter.Setting("sendgrid.Extra.UTM.Source", x.UTM.Source),
+		adapter.Setting("sendgrid.Extra.UTM.Medium", x.UTM.Medium),
+		adapter.Setting("sendgrid.Extra.UTM.Term", x.UTM.Term),
+		adapter.Setting("sendgrid.Extra.UTM.Content", x.UTM.Content),
+		adapter.Setting("sendgrid.Extra.UTM.Campaign", x.UTM.Campaign),
+		checkSwitch("sendgrid.Extra.Footer.Enable", x.Footer.Enable, x.Footer.filled()),
+		checkSwitch("sendgrid.Extra.SubscriptionTracking.Enable", link.Enable, link.filled()),
+		checkSwitch("sendgrid.Extra.UTM.Enable", x.UTM.Enable, x.UTM.filled()),
+	); err != nil {
+		return err
+	}
+	switch {
+	case x.Footer.Enable == mailer.On && !x.Footer.filled():
+		return adapter.Invalid("sendgrid.Extra.Footer", errors.New("is On without a text"))
+	case link.Tag != "" && link.Text+link.HTML != "":
+		return adapter.Invalid("sendgrid.Extra.SubscriptionTracking.Tag", errors.New("does not go with Text and HTML"))
+	}
+	return nil
+}
+
+func checkSwitch(field string, s mailer.Switch, filled bool) error {
+	switch {
+	case s > mailer.Off:
+		return adapter.Invalid(field, errors.New("is not Default, On or Off"))
+	case s == mailer.Off && filled:
+		return adapter.Invalid(field, errors.New("is Off beside what it would switch on"))
+	}
+	return nil
+}
+
+// isOn says whether the message switches a setting on.
+func isOn(s mailer.Switch, filled bool) bool { return s == mailer.On || s == mailer.Default && filled }
 
 // headers returns the header fields.
 func headers(m *mailer.Message) map[string]string {
@@ -246,7 +340,7 @@ var eventFields = []string{
 
 // settings returns what the message says about how it is handled, nil if nothing.
 func settings(x Extra) *mail.MailSettings {
-	if !x.Sandbox && x.Bypass == (Bypass{}) {
+	if !x.Sandbox && x.Bypass == (Bypass{}) && x.Footer == (Footer{}) {
 		return nil
 	}
 	set := func(on bool) *mail.Setting {
@@ -255,18 +349,23 @@ func settings(x Extra) *mail.MailSettings {
 		}
 		return mail.NewSetting(true)
 	}
-	return &mail.MailSettings{
+	s := &mail.MailSettings{
 		SandboxMode:                 set(x.Sandbox),
 		BypassListManagement:        set(x.Bypass.All),
 		BypassBounceManagement:      set(x.Bypass.Bounces),
 		BypassSpamManagement:        set(x.Bypass.SpamReports),
 		BypassUnsubscribeManagement: set(x.Bypass.Unsubscribes),
 	}
+	if f := x.Footer; f != (Footer{}) {
+		s.Footer = &mail.FooterSetting{Enable: new(isOn(f.Enable, f.filled())), Text: f.Text, Html: f.HTML}
+	}
+	return s
 }
 
 // tracking returns what the message says about tracking, nil if nothing.
-func tracking(t mailer.Tracking) *mail.TrackingSettings {
-	if t == (mailer.Tracking{}) {
+func tracking(t mailer.Tracking, x Extra) *mail.TrackingSettings {
+	link, utm := x.SubscriptionTracking, x.UTM
+	if t == (mailer.Tracking{}) && link == (SubscriptionTracking{}) && utm == (UTM{}) {
 		return nil
 	}
 	s := new(mail.TrackingSettings)
@@ -275,6 +374,17 @@ func tracking(t mailer.Tracking) *mail.TrackingSettings {
 	}
 	if on := t.Clicks == mailer.On; t.Clicks != mailer.Default {
 		s.ClickTracking = &mail.ClickTrackingSetting{Enable: &on, EnableText: &on}
+	}
+	if link != (SubscriptionTracking{}) {
+		s.SubscriptionTracking = &mail.SubscriptionTrackingSetting{
+			Enable: new(isOn(link.Enable, link.filled())), Text: link.Text, Html: link.HTML, SubstitutionTag: link.Tag,
+		}
+	}
+	if utm != (UTM{}) {
+		s.GoogleAnalytics = &mail.GaSetting{
+			Enable: new(isOn(utm.Enable, utm.filled())), CampaignSource: utm.Source, CampaignMedium: utm.Medium,
+			CampaignTerm: utm.Term, CampaignContent: utm.Content, CampaignName: utm.Campaign,
+		}
 	}
 	return s
 }

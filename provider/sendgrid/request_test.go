@@ -57,11 +57,40 @@ type wire struct {
 	Categories       []string
 	CustomArgs       map[string]string `json:"custom_args"`
 	SendAt           int64             `json:"send_at"`
-	TrackingSettings any               `json:"tracking_settings"`
-	MailSettings     any               `json:"mail_settings"`
-	Asm              any
-	IPPoolName       string `json:"ip_pool_name"`
-	BatchID          string `json:"batch_id"`
+	TrackingSettings struct {
+		OpenTracking  struct{ Enable *bool } `json:"open_tracking"`
+		ClickTracking struct {
+			Enable     *bool
+			EnableText *bool `json:"enable_text"`
+		} `json:"click_tracking"`
+		SubscriptionTracking struct {
+			Enable          *bool
+			Text, HTML      string
+			SubstitutionTag string `json:"substitution_tag"`
+		} `json:"subscription_tracking"`
+		GAnalytics struct {
+			Enable      *bool
+			UTMSource   string `json:"utm_source"`
+			UTMMedium   string `json:"utm_medium"`
+			UTMTerm     string `json:"utm_term"`
+			UTMContent  string `json:"utm_content"`
+			UTMCampaign string `json:"utm_campaign"`
+		}
+	} `json:"tracking_settings"`
+	MailSettings struct {
+		Footer struct {
+			Enable     *bool
+			Text, HTML string
+		}
+		SandboxMode                 struct{ Enable *bool } `json:"sandbox_mode"`
+		BypassListManagement        struct{ Enable *bool } `json:"bypass_list_management"`
+		BypassSpamManagement        struct{ Enable *bool } `json:"bypass_spam_management"`
+		BypassBounceManagement      struct{ Enable *bool } `json:"bypass_bounce_management"`
+		BypassUnsubscribeManagement struct{ Enable *bool } `json:"bypass_unsubscribe_management"`
+	} `json:"mail_settings"`
+	Asm        any
+	IPPoolName string `json:"ip_pool_name"`
+	BatchID    string `json:"batch_id"`
 }
 
 func decode(t require.TestingT, body []byte) (w wire) {
@@ -139,6 +168,47 @@ func requirePart(t require.TestingT, m mailer.Message, r mailer.Receipt, w wire)
 	for i, tag := range m.Tags {
 		require.True(t, slices.Contains(w.Categories, tag) || slices.Contains(r.Dropped, fmt.Sprintf("Tags[%d]", i)))
 	}
+	requireSettings(t, m, w)
+}
+
+// requireSettings requires that the request has the settings of the message, and leaves
+// all others to the account.
+func requireSettings(t require.TestingT, m mailer.Message, w wire) {
+	x, track, settings := mailer.ExtraFor[Extra](m), w.TrackingSettings, w.MailSettings
+	says := func(s mailer.Switch, texts ...string) *bool {
+		switch {
+		case s == mailer.Off:
+			return new(false)
+		case s == mailer.On || strings.Join(texts, "") != "":
+			return new(true)
+		}
+		return nil
+	}
+	yes := func(on bool) *bool {
+		if !on {
+			return nil
+		}
+		return &on
+	}
+	f, link, utm, past := x.Footer, x.SubscriptionTracking, x.UTM, x.Bypass
+	require.Equal(t, []*bool{
+		yes(x.Sandbox), yes(past.All), yes(past.SpamReports), yes(past.Bounces), yes(past.Unsubscribes),
+		says(m.Track.Opens), says(m.Track.Clicks), says(m.Track.Clicks),
+		says(f.Enable, f.Text, f.HTML), says(link.Enable, link.Text, link.HTML, link.Tag),
+		says(utm.Enable, utm.Source, utm.Medium, utm.Term, utm.Content, utm.Campaign),
+	}, []*bool{
+		settings.SandboxMode.Enable, settings.BypassListManagement.Enable, settings.BypassSpamManagement.Enable,
+		settings.BypassBounceManagement.Enable, settings.BypassUnsubscribeManagement.Enable,
+		track.OpenTracking.Enable, track.ClickTracking.Enable, track.ClickTracking.EnableText,
+		settings.Footer.Enable, track.SubscriptionTracking.Enable, track.GAnalytics.Enable,
+	})
+	require.Equal(t, f, Footer{Enable: f.Enable, Text: settings.Footer.Text, HTML: settings.Footer.HTML})
+	got := track.SubscriptionTracking
+	require.Equal(t, link, SubscriptionTracking{Enable: link.Enable, Text: got.Text, HTML: got.HTML, Tag: got.SubstitutionTag})
+	ga := track.GAnalytics
+	require.Equal(t, utm, UTM{
+		Enable: utm.Enable, Source: ga.UTMSource, Medium: ga.UTMMedium, Term: ga.UTMTerm, Content: ga.UTMContent, Campaign: ga.UTMCampaign,
+	})
 }
 
 // requests are read back by requireSays.
@@ -152,10 +222,37 @@ func requests(t require.TestingT) providertest.Requests {
 	}
 }
 
-// draw draws a message that SendGrid takes if it is valid: it has a subject.
+// draw draws a message that SendGrid takes if it is valid: it has a subject, and no
+// setting that does not go with another.
 func draw(t *rapid.T) mailer.Message {
 	m := providertest.Draw(t)
 	m.Subject = cmp.Or(m.Subject, "x")
+	x := Extra{Bypass: rapid.SampledFrom([]Bypass{{}, {}, {All: true}, {Bounces: true}, {SpamReports: true}, {Unsubscribes: true}}).Draw(t, "past")}
+	texts := func(s *mailer.Switch, list ...*string) {
+		*s = mailer.Switch(rapid.IntRange(0, 2).Draw(t, "enable"))
+		if *s == mailer.Off {
+			return
+		}
+		for _, text := range list {
+			*text = providertest.Line(0, 10).Draw(t, "text")
+		}
+	}
+	texts(&x.Footer.Enable, &x.Footer.Text, &x.Footer.HTML)
+	if x.Footer == (Footer{Enable: mailer.On}) {
+		x.Footer.Text = "x"
+	}
+	link := &x.SubscriptionTracking
+	if rapid.Bool().Draw(t, "by a tag") {
+		texts(&link.Enable, &link.Tag)
+	} else {
+		texts(&link.Enable, &link.Text, &link.HTML)
+	}
+	if link.Enable == mailer.On || link.Text+link.HTML+link.Tag != "" {
+		m.Unsubscribe = mailer.Unsubscribe{}
+	}
+	utm := &x.UTM
+	texts(&utm.Enable, &utm.Source, &utm.Medium, &utm.Term, &utm.Content, &utm.Campaign)
+	m.Extras = []mailer.Extra{x}
 	return m
 }
 
@@ -195,8 +292,11 @@ func TestEncodeIsJSON(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "the rest") {
 			v3.Asm = &mail.Asm{GroupID: 1, GroupsToDisplay: []int{1, 2}}
-			v3.MailSettings = &mail.MailSettings{SandboxMode: &mail.Setting{Enable: &on}}
-			v3.TrackingSettings = &mail.TrackingSettings{OpenTracking: &mail.OpenTrackingSetting{Enable: &on}}
+			v3.MailSettings = &mail.MailSettings{SandboxMode: &mail.Setting{Enable: &on}, Footer: &mail.FooterSetting{Enable: &on, Html: line.Draw(t, "footer")}}
+			v3.TrackingSettings = &mail.TrackingSettings{
+				OpenTracking:         &mail.OpenTrackingSetting{Enable: &on},
+				SubscriptionTracking: &mail.SubscriptionTrackingSetting{Enable: &on, Html: line.Draw(t, "link")},
+			}
 			v3.Attachments = []*mail.Attachment{{Content: "eA==", Type: "text/plain", Filename: "<a>", Disposition: "inline", ContentID: "a"}}
 		}
 		got, err := write(v3, 0)

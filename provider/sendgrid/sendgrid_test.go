@@ -64,6 +64,28 @@ func TestConformance(t *testing.T) {
 			"short pool":               mailer.KindInvalid,
 			"long pool":                mailer.KindInvalid,
 			"all lists and one":        mailer.KindInvalid,
+
+			"footer without a text":              mailer.KindInvalid,
+			"footer that is off":                 mailer.KindInvalid,
+			"footer of no switch":                mailer.KindInvalid,
+			"NUL in footer":                      mailer.KindInvalid,
+			"malformed footer":                   mailer.KindInvalid,
+			"link that is off":                   mailer.KindInvalid,
+			"link of no switch":                  mailer.KindInvalid,
+			"NUL below the text":                 mailer.KindInvalid,
+			"NUL below the HTML":                 mailer.KindInvalid,
+			"control in tag":                     mailer.KindInvalid,
+			"tag beside a text":                  mailer.KindInvalid,
+			"tag beside an HTML":                 mailer.KindInvalid,
+			"link beside unsubscribe":            mailer.KindUnsupported,
+			"link by its tag beside unsubscribe": mailer.KindUnsupported,
+			"analytics that are off":             mailer.KindInvalid,
+			"analytics of no switch":             mailer.KindInvalid,
+			"control in source":                  mailer.KindInvalid,
+			"control in medium":                  mailer.KindInvalid,
+			"control in term":                    mailer.KindInvalid,
+			"control in content":                 mailer.KindInvalid,
+			"control in campaign":                mailer.KindInvalid,
 		},
 		Dropped: map[string][]string{
 			"awkward tags":       {"Tags[1]", "Tags[12]", "Tags[13]"},
@@ -76,6 +98,21 @@ func TestConformance(t *testing.T) {
 			})},
 			{Name: "past three lists", Message: extra(Extra{Bypass: Bypass{Bounces: true, SpamReports: true, Unsubscribes: true}})},
 			{Name: "past all lists", Message: extra(Extra{Bypass: Bypass{All: true}})},
+			{Name: "texts and links", Message: extra(Extra{
+				Footer:               Footer{Text: "Example Ltd, Berlin", HTML: "<p>Example Ltd, Berlin</p>"},
+				SubscriptionTracking: SubscriptionTracking{Text: "Leave: <% %>", HTML: "<p><% Leave %></p>"},
+				UTM:                  UTM{Source: "shop", Medium: "e-mail", Term: "books", Content: "caf\u00e9", Campaign: "spring & summer"},
+			})},
+			{Name: "a link by its tag", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{Enable: mailer.On, Tag: "[unsubscribe_url]"}})},
+			{Name: "links as the account has them", Message: extra(Extra{
+				SubscriptionTracking: SubscriptionTracking{Enable: mailer.On}, UTM: UTM{Enable: mailer.On},
+			})},
+			{Name: "no texts and links", Message: message("off", func(m *mailer.Message) {
+				m.Track.Opens, m.Unsubscribe.URL = mailer.On, "https://example.com/leave"
+				m.Extras = []mailer.Extra{Extra{
+					Footer: Footer{Enable: mailer.Off}, SubscriptionTracking: SubscriptionTracking{Enable: mailer.Off}, UTM: UTM{Enable: mailer.Off},
+				}}
+			})},
 			{Name: "one reply-to twice", Message: message("twice", func(m *mailer.Message) {
 				m.ReplyTo = []mailer.Address{{Address: "help@example.com"}, {Name: "Help", Address: "help@example.com"}, {Address: "help@example.com"}}
 			})},
@@ -129,6 +166,33 @@ func TestConformance(t *testing.T) {
 			{Name: "long pool", Message: extra(Extra{IPPool: strings.Repeat("p", 65)})},
 			{Name: "all lists and one", Message: extra(Extra{Bypass: Bypass{All: true, Bounces: true}})},
 			{Name: "groups without group", Message: extra(Extra{GroupsToDisplay: []int{1}})},
+			{Name: "footer without a text", Message: extra(Extra{Footer: Footer{Enable: mailer.On}})},
+			{Name: "footer that is off", Message: extra(Extra{Footer: Footer{Enable: mailer.Off, HTML: "x"}})},
+			{Name: "footer of no switch", Message: extra(Extra{Footer: Footer{Enable: 3}})},
+			{Name: "NUL in footer", Message: extra(Extra{Footer: Footer{Text: "a\x00"}})},
+			{Name: "malformed footer", Message: extra(Extra{Footer: Footer{HTML: "a\xff"}})},
+			{Name: "link that is off", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{Enable: mailer.Off, Tag: "x"}})},
+			{Name: "link of no switch", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{Enable: 3}})},
+			{Name: "NUL below the text", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{Text: "a\x00"}})},
+			{Name: "NUL below the HTML", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{HTML: "a\x00"}})},
+			{Name: "control in tag", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{Tag: "a\nb"}})},
+			{Name: "tag beside a text", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{Tag: "x", Text: "x"}})},
+			{Name: "tag beside an HTML", Message: extra(Extra{SubscriptionTracking: SubscriptionTracking{Tag: "x", HTML: "x"}})},
+			{Name: "link beside unsubscribe", Message: message("x", func(m *mailer.Message) {
+				m.Unsubscribe.URL = "https://example.com/leave"
+				m.Extras = []mailer.Extra{Extra{SubscriptionTracking: SubscriptionTracking{Enable: mailer.On}}}
+			})},
+			{Name: "link by its tag beside unsubscribe", Message: message("x", func(m *mailer.Message) {
+				m.Unsubscribe.Mailto = "leave@example.com"
+				m.Extras = []mailer.Extra{Extra{SubscriptionTracking: SubscriptionTracking{Tag: "[unsubscribe_url]"}}}
+			})},
+			{Name: "analytics that are off", Message: extra(Extra{UTM: UTM{Enable: mailer.Off, Campaign: "x"}})},
+			{Name: "analytics of no switch", Message: extra(Extra{UTM: UTM{Enable: 3}})},
+			{Name: "control in source", Message: extra(Extra{UTM: UTM{Source: "a\nb"}})},
+			{Name: "control in medium", Message: extra(Extra{UTM: UTM{Medium: "a\nb"}})},
+			{Name: "control in term", Message: extra(Extra{UTM: UTM{Term: "a\nb"}})},
+			{Name: "control in content", Message: extra(Extra{UTM: UTM{Content: "a\nb"}})},
+			{Name: "control in campaign", Message: extra(Extra{UTM: UTM{Campaign: "a\nb"}})},
 		},
 		TestMode: "Extra.Sandbox",
 		Regions:  "US, EU",
