@@ -84,6 +84,7 @@ func (p *Provider) calls(ms []mailer.Message, results []mailer.Result) [][]item 
 // shared is what all messages of a call have in common.
 type shared struct {
 	template, from, replyTo, set, identity, tenant string
+	feedback, owner                                string // owner is the identity of feedback
 	track                                          mailer.Tracking
 }
 
@@ -95,12 +96,14 @@ func share(r *request) (shared, bool) {
 		return shared{}, false
 	}
 	return shared{
-		template: *t.TemplateName,
+		template: aws.ToString(t.TemplateName) + aws.ToString(t.TemplateArn), // one of them
 		from:     *in.FromEmailAddress,
 		replyTo:  strings.Join(in.ReplyToAddresses, "\n"),
 		set:      aws.ToString(in.ConfigurationSetName),
 		identity: aws.ToString(in.FromEmailAddressIdentityArn),
 		tenant:   aws.ToString(in.TenantName),
+		feedback: aws.ToString(in.FeedbackForwardingEmailAddress),
+		owner:    aws.ToString(in.FeedbackForwardingEmailAddressIdentityArn),
 		track:    r.message.Track,
 	}, true
 }
@@ -120,11 +123,11 @@ func (p *Provider) deliver(ctx context.Context, items []item, results []mailer.R
 		p.deliver(ctx, items[n:], results)
 		return
 	}
-	c, from := new(call), items[0].message.From
+	c := items[0].call()
 	var out sesv2.SendBulkEmailOutput
-	err := p.post(ctx, c, bulkPath, body, from, &out)
+	err := p.post(ctx, c, bulkPath, body, &out)
 	if err == nil && len(out.BulkEmailEntryResults) != len(items) {
-		err = p.refusal(c, from, errors.New("the answer does not have one result for each message"))
+		err = p.refusal(c, errors.New("the answer does not have one result for each message"))
 	}
 	for i, it := range items {
 		r := &results[it.at]
@@ -137,22 +140,25 @@ func (p *Provider) deliver(ctx context.Context, items []item, results []mailer.R
 			r.Receipt = it.receipt(id)
 			continue
 		}
-		r.Err = p.entryError(c, one, from)
+		r.Err = p.entryError(c, one)
 	}
 }
 
 // bulk makes one call of several messages.
 func bulk(items []item) *sesv2.SendBulkEmailInput {
 	first := items[0].input
+	t := first.Content.Template
 	in := &sesv2.SendBulkEmailInput{
-		FromEmailAddress:            first.FromEmailAddress,
-		FromEmailAddressIdentityArn: first.FromEmailAddressIdentityArn,
-		ReplyToAddresses:            first.ReplyToAddresses,
-		ConfigurationSetName:        first.ConfigurationSetName,
-		ConfigurationOverrides:      first.ConfigurationOverrides,
-		TenantName:                  first.TenantName,
+		FromEmailAddress:                          first.FromEmailAddress,
+		FromEmailAddressIdentityArn:               first.FromEmailAddressIdentityArn,
+		ReplyToAddresses:                          first.ReplyToAddresses,
+		FeedbackForwardingEmailAddress:            first.FeedbackForwardingEmailAddress,
+		FeedbackForwardingEmailAddressIdentityArn: first.FeedbackForwardingEmailAddressIdentityArn,
+		ConfigurationSetName:                      first.ConfigurationSetName,
+		ConfigurationOverrides:                    first.ConfigurationOverrides,
+		TenantName:                                first.TenantName,
 		DefaultContent: &types.BulkEmailContent{Template: &types.Template{
-			TemplateName: first.Content.Template.TemplateName, TemplateData: aws.String("{}"),
+			TemplateName: t.TemplateName, TemplateArn: t.TemplateArn, TemplateData: aws.String("{}"),
 		}},
 	}
 	for _, it := range items {
@@ -194,10 +200,10 @@ var entryStatuses = map[types.BulkEmailStatus]mailer.Kind{
 
 // entryError makes the error of one message of a batch. A status that says no is
 // a documented refusal, so nobody has that message, unless it stands beside an id.
-func (p *Provider) entryError(c *call, one types.BulkEmailEntryResult, from mailer.Address) *mailer.Error {
+func (p *Provider) entryError(c *call, one types.BulkEmailEntryResult) *mailer.Error {
 	kind, listed := entryStatuses[one.Status]
 	if one.Status == types.BulkEmailStatusMessageRejected {
-		kind = rejected(aws.ToString(one.Error), from)
+		kind = rejected(aws.ToString(one.Error), c.senders)
 	}
 	e := p.api.Hiding(c.secrets...).Error(c.resp, kind, string(one.Status), aws.ToString(one.Error))
 	e.NotSent = listed && kind != mailer.KindUnavailable && one.Status != types.BulkEmailStatusFailed && aws.ToString(one.MessageId) == ""

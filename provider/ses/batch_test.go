@@ -27,11 +27,12 @@ import (
 type bulkWire struct {
 	FromEmailAddress, FromEmailAddressIdentityArn, ConfigurationSetName, TenantName string
 	ReplyToAddresses                                                                []string
+	FeedbackForwardingEmailAddress, FeedbackForwardingEmailAddressIdentityArn       string
 	ConfigurationOverrides                                                          struct {
 		Tracking struct{ OpenTrackingEnabled, ClickTrackingEnabled string }
 	}
 	DefaultContent struct {
-		Template struct{ TemplateName, TemplateData string }
+		Template struct{ TemplateName, TemplateArn, TemplateData string }
 	}
 	BulkEmailEntries []struct {
 		Destination             struct{ ToAddresses, CcAddresses, BccAddresses []string }
@@ -157,7 +158,7 @@ func TestBatchSaysAllOfEachMessage(t *testing.T) {
 	for i := range ms {
 		ms[i].ReplyTo = []mailer.Address{{Address: "help@example.com"}, {Name: "Re, turns", Address: "returns@example.com"}}
 		ms[i].Track = mailer.Tracking{Opens: mailer.Off, Clicks: mailer.On}
-		ms[i].Extras = []mailer.Extra{Extra{Tenant: "acme", IdentityARN: "arn:x"}}
+		ms[i].Extras = []mailer.Extra{Extra{Tenant: "acme", IdentityARN: "arn:x", FeedbackAddress: "bounces@example.com", FeedbackIdentityARN: "arn:y"}}
 	}
 	ms[0].Cc = []mailer.Address{{Name: "Cleo", Address: "cleo@example.com"}}
 	ms[0].Bcc = []mailer.Address{{Address: "eli@example.com"}}
@@ -177,6 +178,7 @@ func TestBatchSaysAllOfEachMessage(t *testing.T) {
 	require.Equal(t, "willkommen", w.DefaultContent.Template.TemplateName)
 	require.Equal(t, "{}", w.DefaultContent.Template.TemplateData)
 	require.Equal(t, []string{"transactional", "acme", "arn:x"}, []string{w.ConfigurationSetName, w.TenantName, w.FromEmailAddressIdentityArn})
+	require.Equal(t, []string{"bounces@example.com", "arn:y"}, []string{w.FeedbackForwardingEmailAddress, w.FeedbackForwardingEmailAddressIdentityArn})
 	require.Equal(t, "DISABLED", w.ConfigurationOverrides.Tracking.OpenTrackingEnabled)
 	require.Equal(t, "ENABLED", w.ConfigurationOverrides.Tracking.ClickTrackingEnabled)
 	a, b := w.BulkEmailEntries[0], w.BulkEmailEntries[1]
@@ -199,14 +201,19 @@ func TestBatchKeepsApartWhatCannotShareACall(t *testing.T) {
 		"another name":              func(m *mailer.Message) { m.From.Name = "Other" },
 		"another reply-to":          func(m *mailer.Message) { m.ReplyTo = []mailer.Address{{Address: "help@example.com"}} },
 		"another tracking":          func(m *mailer.Message) { m.Track.Opens = mailer.Off },
-		"another configuration set": func(m *mailer.Message) { m.Extras = []mailer.Extra{Extra{ConfigurationSet: "x"}} },
-		"another tenant":            func(m *mailer.Message) { m.Extras = []mailer.Extra{Extra{Tenant: "x"}} },
-		"another identity":          func(m *mailer.Message) { m.Extras = []mailer.Extra{Extra{IdentityARN: "x"}} },
+		"another configuration set": func(m *mailer.Message) { m.Extras[0].(*Extra).ConfigurationSet = "x" },
+		"another tenant":            func(m *mailer.Message) { m.Extras[0].(*Extra).Tenant = "x" },
+		"another feedback":          func(m *mailer.Message) { m.Extras[0].(*Extra).FeedbackAddress = "x@example.com" },
+		"another feedback identity": func(m *mailer.Message) { m.Extras[0].(*Extra).FeedbackIdentityARN = "x" },
+		"another identity":          func(m *mailer.Message) { m.Extras[0].(*Extra).IdentityARN = "x" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &bulkService{}
 			p := s.provider(t)
 			ms := personal(4)
+			for i := range ms {
+				ms[i].Extras = []mailer.Extra{&Extra{FeedbackAddress: "bounces@example.com"}}
+			}
 			change(&ms[1])
 			change(&ms[3])
 			requireOwn(t, ms, p.SendBatch(t.Context(), ms))
@@ -233,6 +240,21 @@ func TestBatchKeepsApartWhatCannotShareACall(t *testing.T) {
 			require.Len(t, s.calls, 1)
 		})
 	}
+	t.Run("a template by its ARN", func(t *testing.T) {
+		s := &bulkService{}
+		p := s.provider(t)
+		p.templates = map[string]string{"welcome": "arn:aws:ses:eu-west-1:123456789012:template/welcome"}
+		ms := personal(4)
+		ms[1].Template.ID, ms[3].Template.ID = "arn:x", "arn:x"
+		requireOwn(t, ms, p.SendBatch(t.Context(), ms))
+		require.Len(t, s.calls, 2)
+		var arns []string
+		for _, c := range s.calls {
+			require.Empty(t, c.DefaultContent.Template.TemplateName)
+			arns = append(arns, c.DefaultContent.Template.TemplateArn)
+		}
+		require.ElementsMatch(t, []string{p.templates["welcome"], "arn:x"}, arns)
+	})
 	t.Run("one message of a template goes alone", func(t *testing.T) {
 		s := &bulkService{}
 		p := s.provider(t)
@@ -294,6 +316,9 @@ func TestBatchResultsAreExact(t *testing.T) {
 			return results, nil
 		}}
 		ms := personal(3)
+		for i := range ms {
+			ms[i].Extras = []mailer.Extra{Extra{FeedbackAddress: "bounces@feedback.example"}}
+		}
 		results := s.provider(t).SendBatch(t.Context(), ms)
 		requireOwn(t, []mailer.Message{ms[0], ms[2]}, []mailer.Result{results[0], results[2]})
 		require.Len(t, s.calls, 1)
@@ -316,6 +341,7 @@ func TestBatchResultsAreExact(t *testing.T) {
 		outcome
 	}{
 		"the sender is not verified":    {fmt.Sprintf(`{"Status":"MESSAGE_REJECTED","Error":%q}`, failed+"shop@example.com"), outcome{mailer.KindSender, true}},
+		"the feedback is not verified":  {fmt.Sprintf(`{"Status":"MESSAGE_REJECTED","Error":%q}`, failed+"bounces@feedback.example"), outcome{mailer.KindSender, true}},
 		"the account is in the sandbox": {fmt.Sprintf(`{"Status":"MESSAGE_REJECTED","Error":%q}`, failed+"reader1@example.com"), outcome{mailer.KindUnauthorized, true}},
 		"success without an id":         {`{"Status":"SUCCESS"}`, outcome{mailer.KindUnknown, false}},
 		"no beside an id":               {`{"Status":"TEMPLATE_NOT_FOUND","MessageId":"x"}`, outcome{mailer.KindRejected, false}},

@@ -29,7 +29,8 @@ const (
 // call is one call of the API: what it said and heard.
 type call struct {
 	secrets []string
-	asked   error // why there are no credentials
+	asked   error     // why there are no credentials
+	senders [2]string // the addresses of a message that have to be verified
 
 	resp *httpapi.Response // of any status, or
 	err  error             // why there is none
@@ -40,7 +41,7 @@ var header = http.Header{"Accept": {"application/json"}, "Content-Type": {"appli
 
 // post signs a body, sends it to a path of the API and decodes the answer. Nil:
 // the answer is whole and of success.
-func (p *Provider) post(ctx context.Context, c *call, path string, body httpapi.Body, from mailer.Address, out any) error {
+func (p *Provider) post(ctx context.Context, c *call, path string, body httpapi.Body, out any) error {
 	if err := ctx.Err(); err != nil {
 		return p.failure(ctx, c, err)
 	}
@@ -71,10 +72,10 @@ func (p *Provider) post(ctx context.Context, c *call, path string, body httpapi.
 		if date, err := http.ParseTime(c.resp.Header.Get("Date")); err == nil {
 			p.skew.Store(int64(time.Until(date)))
 		}
-		return p.refusal(c, from, nil)
+		return p.refusal(c, nil)
 	}
 	if err := c.resp.JSON(out); err != nil {
-		return p.refusal(c, from, err)
+		return p.refusal(c, err)
 	}
 	return nil
 }
@@ -149,7 +150,7 @@ func (p *Provider) ask(ctx context.Context, c *call, op func(ctx context.Context
 	case c.resp == nil:
 		return p.failure(ctx, c, err)
 	case err != nil || c.resp.Err != nil:
-		return p.refusal(c, mailer.Address{}, err)
+		return p.refusal(c, err)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type payload struct{ o adapter.Object }
 func sendEmail(in *sesv2.SendEmailInput, files *httpapi.Files) httpapi.Body {
 	p := payload{adapter.NewObject(1024 + size(in.Content))}
 	p.sender(in.FromEmailAddress, in.FromEmailAddressIdentityArn, in.ReplyToAddresses)
+	p.feedback(in.FeedbackForwardingEmailAddress, in.FeedbackForwardingEmailAddressIdentityArn)
 	p.destination(in.Destination)
 	p.settings(in.ConfigurationSetName, in.TenantName, in.ConfigurationOverrides)
 	if l := in.ListManagementOptions; l != nil {
@@ -48,6 +49,7 @@ func sendBulkEmail(in *sesv2.SendBulkEmailInput) httpapi.Body {
 	}
 	p := payload{adapter.NewObject(n)}
 	p.sender(in.FromEmailAddress, in.FromEmailAddressIdentityArn, in.ReplyToAddresses)
+	p.feedback(in.FeedbackForwardingEmailAddress, in.FeedbackForwardingEmailAddressIdentityArn)
 	p.settings(in.ConfigurationSetName, in.TenantName, in.ConfigurationOverrides)
 	p.o.Object("DefaultContent", func() { p.template(in.DefaultContent.Template) })
 	p.o.List("BulkEmailEntries", len(in.BulkEmailEntries), func(i int) {
@@ -98,6 +100,11 @@ func (p *payload) sender(from, identity *string, replyTo []string) {
 	p.texts("ReplyToAddresses", replyTo)
 }
 
+func (p *payload) feedback(to, identity *string) {
+	p.text("FeedbackForwardingEmailAddress", to)
+	p.text("FeedbackForwardingEmailAddressIdentityArn", identity)
+}
+
 func (p *payload) settings(set, tenant *string, overrides *types.ConfigurationOverrides) {
 	p.text("ConfigurationSetName", set)
 	p.text("TenantName", tenant)
@@ -143,6 +150,7 @@ func (p *payload) content(key string, c *types.Content) {
 func (p *payload) template(t *types.Template) {
 	p.o.Object("Template", func() {
 		p.text("TemplateName", t.TemplateName)
+		p.text("TemplateArn", t.TemplateArn)
 		p.text("TemplateData", t.TemplateData)
 		p.headers("Headers", t.Headers)
 		p.attachments(t.Attachments)

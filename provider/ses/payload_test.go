@@ -122,6 +122,7 @@ func TestTheSDKWouldSendTheSame(t *testing.T) {
 				FromEmailAddress: d.optional("from"), FromEmailAddressIdentityArn: d.optional("identity"), Destination: d.destination(),
 				ReplyToAddresses: d.texts("reply to"), ConfigurationSetName: d.optional("set"), ConfigurationOverrides: d.overrides(),
 				TenantName: d.optional("tenant"), EmailTags: d.tags(),
+				FeedbackForwardingEmailAddress: d.optional("feedback"), FeedbackForwardingEmailAddressIdentityArn: d.optional("its identity"),
 			}
 			if d.yes("list") {
 				in.ListManagementOptions = &types.ListManagementOptions{ContactListName: d.text("list"), TopicName: d.optional("topic")}
@@ -144,7 +145,7 @@ func TestTheSDKWouldSendTheSame(t *testing.T) {
 				in.Content = &types.EmailContent{Raw: &types.RawMessage{Data: data}}
 				own.Content = &types.EmailContent{Raw: &types.RawMessage{Data: []byte(files.Add(data))}}
 			case "template":
-				m := types.Template{TemplateName: d.optional("template"), TemplateData: d.text("data"), Headers: d.headers()}
+				m := types.Template{TemplateName: d.optional("template"), TemplateArn: d.optional("arn"), TemplateData: d.text("data"), Headers: d.headers()}
 				o := m
 				m.Attachments, o.Attachments = d.attachments(files)
 				in.Content, own.Content = &types.EmailContent{Template: &m}, &types.EmailContent{Template: &o}
@@ -161,7 +162,10 @@ func TestTheSDKWouldSendTheSame(t *testing.T) {
 			in := &sesv2.SendBulkEmailInput{
 				FromEmailAddress: d.optional("from"), FromEmailAddressIdentityArn: d.optional("identity"), ReplyToAddresses: d.texts("reply to"),
 				ConfigurationSetName: d.optional("set"), ConfigurationOverrides: d.overrides(), TenantName: d.optional("tenant"),
-				DefaultContent: &types.BulkEmailContent{Template: &types.Template{TemplateName: d.text("template"), TemplateData: d.text("data")}},
+				FeedbackForwardingEmailAddress: d.optional("feedback"), FeedbackForwardingEmailAddressIdentityArn: d.optional("its identity"),
+				DefaultContent: &types.BulkEmailContent{Template: &types.Template{
+					TemplateName: d.optional("template"), TemplateArn: d.optional("arn"), TemplateData: d.text("data"),
+				}},
 			}
 			for range rapid.IntRange(1, 3).Draw(t, "entries") {
 				in.BulkEmailEntries = append(in.BulkEmailEntries, types.BulkEmailEntry{

@@ -54,7 +54,7 @@ func (p *Provider) account(ctx context.Context) (*sesv2.GetAccountOutput, error)
 		return err
 	})
 	if err == nil && out.SendQuota == nil {
-		err = p.refusal(c, mailer.Address{}, errors.New("the answer has no SendQuota"))
+		err = p.refusal(c, errors.New("the answer has no SendQuota"))
 	}
 	if err != nil {
 		return nil, unsent(err)

@@ -80,6 +80,10 @@ type Extra struct {
 	// IdentityARN names the identity of another account, which allows this one to
 	// send From it.
 	IdentityARN string
+	// FeedbackAddress is where SES mails bounces and complaints to. Empty: where the
+	// identity has it. It may be of another account, whose identity
+	// FeedbackIdentityARN names then.
+	FeedbackAddress, FeedbackIdentityARN string
 	// Tenant is the name of the tenant to send for.
 	Tenant string
 }
@@ -105,6 +109,13 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 	if err := check(&m, x); err != nil {
 		return request{}, err
 	}
+	if x.FeedbackAddress != "" {
+		a, err := adapter.Address(provider, "ses.Extra.FeedbackAddress", mailer.Address{Address: x.FeedbackAddress}, false)
+		if err != nil {
+			return request{}, err
+		}
+		x.FeedbackAddress = a.Address
+	}
 
 	r := request{message: m}
 	in := &sesv2.SendEmailInput{
@@ -113,10 +124,12 @@ func (p *Provider) request(m mailer.Message) (request, error) {
 		Destination: &types.Destination{
 			ToAddresses: mailboxes(m.To), CcAddresses: mailboxes(m.Cc), BccAddresses: mailboxes(m.Bcc),
 		},
-		ReplyToAddresses:       mailboxes(m.ReplyTo),
-		ConfigurationSetName:   optional(cmp.Or(x.ConfigurationSet, p.configurationSet)),
-		ConfigurationOverrides: tracking(m.Track),
-		TenantName:             optional(x.Tenant),
+		ReplyToAddresses:                          mailboxes(m.ReplyTo),
+		FeedbackForwardingEmailAddress:            optional(x.FeedbackAddress),
+		FeedbackForwardingEmailAddressIdentityArn: optional(x.FeedbackIdentityARN),
+		ConfigurationSetName:                      optional(cmp.Or(x.ConfigurationSet, p.configurationSet)),
+		ConfigurationOverrides:                    tracking(m.Track),
+		TenantName:                                optional(x.Tenant),
 	}
 	if x.ContactList != "" {
 		in.ListManagementOptions = &types.ListManagementOptions{ContactListName: aws.String(x.ContactList), TopicName: optional(x.Topic)}
@@ -136,6 +149,7 @@ func check(m *mailer.Message, x Extra) error {
 		adapter.Setting("ses.Extra.ContactList", x.ContactList),
 		adapter.Setting("ses.Extra.Topic", x.Topic),
 		adapter.Setting("ses.Extra.IdentityARN", x.IdentityARN),
+		adapter.Setting("ses.Extra.FeedbackIdentityARN", x.FeedbackIdentityARN),
 		adapter.Setting("ses.Extra.Tenant", x.Tenant),
 		adapter.Headers(provider, m, reserved),
 	); err != nil {
@@ -144,6 +158,8 @@ func check(m *mailer.Message, x Extra) error {
 	switch {
 	case x.Topic != "" && x.ContactList == "":
 		return adapter.Invalid("ses.Extra.Topic", errors.New("needs a ContactList"))
+	case x.FeedbackIdentityARN != "" && x.FeedbackAddress == "":
+		return adapter.Invalid("ses.Extra.FeedbackIdentityARN", errors.New("needs a FeedbackAddress"))
 	case x.ContactList != "" && m.Unsubscribe != (mailer.Unsubscribe{}):
 		return adapter.Unsupported(provider, "Unsubscribe", "SES writes the header fields of a contact list itself")
 	case x.ContactList != "" && len(m.To)+len(m.Cc)+len(m.Bcc) > 1:
@@ -293,11 +309,11 @@ func (p *Provider) content(m *mailer.Message, files *httpapi.Files) (*types.Emai
 			return nil, err
 		}
 		as, size := attachments(m.Attachments, files)
-		t := &types.Template{
-			TemplateName: aws.String(cmp.Or(p.templates[m.Template.ID], m.Template.ID)),
-			TemplateData: aws.String(data),
-			Headers:      list,
-			Attachments:  as,
+		t := &types.Template{TemplateData: aws.String(data), Headers: list, Attachments: as}
+		if name := aws.String(cmp.Or(p.templates[m.Template.ID], m.Template.ID)); strings.HasPrefix(*name, "arn:") {
+			t.TemplateArn = name
+		} else {
+			t.TemplateName = name
 		}
 		return &types.EmailContent{Template: t}, adapter.Size(provider, m, size, MaxSize)
 	case wide != "":

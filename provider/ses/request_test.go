@@ -37,6 +37,7 @@ type wire struct {
 	FromEmailAddress, FromEmailAddressIdentityArn, ConfigurationSetName, TenantName string
 	Destination                                                                     struct{ ToAddresses, CcAddresses, BccAddresses []string }
 	ReplyToAddresses                                                                []string
+	FeedbackForwardingEmailAddress, FeedbackForwardingEmailAddressIdentityArn       string
 	EmailTags                                                                       []pair
 	ConfigurationOverrides                                                          struct {
 		Tracking struct{ OpenTrackingEnabled, ClickTrackingEnabled string }
@@ -51,9 +52,9 @@ type wire struct {
 		}
 		Raw      *struct{ Data []byte }
 		Template *struct {
-			TemplateName, TemplateData string
-			Headers                    []pair
-			Attachments                []file
+			TemplateName, TemplateArn, TemplateData string
+			Headers                                 []pair
+			Attachments                             []file
 		}
 	}
 }
@@ -158,6 +159,10 @@ func requireSays(t require.TestingT, m mailer.Message, r mailer.Receipt, body []
 		}
 	}
 	requireTags(t, m, r.Dropped, w.EmailTags)
+	x := mailer.ExtraFor[Extra](m)
+	require.Equal(t,
+		[]string{x.FeedbackAddress, x.FeedbackIdentityARN, x.IdentityARN, x.Tenant},
+		[]string{w.FeedbackForwardingEmailAddress, w.FeedbackForwardingEmailAddressIdentityArn, w.FromEmailAddressIdentityArn, w.TenantName})
 
 	s := w.Content.Simple
 	if s == nil {
@@ -253,6 +258,12 @@ func requests(t require.TestingT) providertest.Requests {
 			if rapid.Bool().Draw(t, "none in to") {
 				m.To = nil
 			}
+			x := Extra{IdentityARN: providertest.Line(0, 10).Draw(t, "identity"), Tenant: providertest.Line(0, 10).Draw(t, "tenant")}
+			if rapid.Bool().Draw(t, "feedback") {
+				x.FeedbackAddress = m.From.Address
+				x.FeedbackIdentityARN = providertest.Line(0, 10).Draw(t, "its identity")
+			}
+			m.Extras = []mailer.Extra{x}
 			return m
 		},
 	}

@@ -98,15 +98,20 @@ var (
 
 // send makes the call for r and reads its answer.
 func (p *Provider) send(ctx context.Context, r *request) (mailer.Receipt, error) {
-	c := new(call)
+	c := r.call()
 	var out sesv2.SendEmailOutput
-	if err := p.post(ctx, c, sendPath, sendEmail(r.input, &r.files), r.message.From, &out); err != nil {
+	if err := p.post(ctx, c, sendPath, sendEmail(r.input, &r.files), &out); err != nil {
 		return mailer.Receipt{}, err
 	}
 	if aws.ToString(out.MessageId) == "" {
-		return mailer.Receipt{}, p.refusal(c, r.message.From, nil)
+		return mailer.Receipt{}, p.refusal(c, nil)
 	}
 	return r.receipt(*out.MessageId), nil
+}
+
+// call is one that has to be made for r.
+func (r *request) call() *call {
+	return &call{senders: [2]string{r.message.From.Address, aws.ToString(r.input.FeedbackForwardingEmailAddress)}}
 }
 
 // receipt is that of a message which SES took.
@@ -116,14 +121,14 @@ func (r *request) receipt(id string) mailer.Receipt {
 
 // refusal makes the error of an answer that is not a whole one of success. cause says
 // of an answer of success what is wrong with it.
-func (p *Provider) refusal(c *call, from mailer.Address, cause error) *mailer.Error {
+func (p *Provider) refusal(c *call, cause error) *mailer.Error {
 	resp := c.resp
 	var a no
 	if resp.JSON(&a) != nil {
 		a = no{} // half an answer is none
 	}
 	code := name(resp.Header, &a)
-	kind, listed := classify(resp, code, a.Message, from)
+	kind, listed := classify(resp, code, a.Message, c.senders)
 	api := p.api.Hiding(c.secrets...)
 	e := api.Error(resp, kind, code, cmp.Or(a.Message, string(resp.Body)))
 	e.RequestID = resp.Header.Get("X-Amzn-Requestid")
@@ -150,7 +155,7 @@ func name(h http.Header, a *no) string {
 }
 
 // classify tells the kind of an answer that is not success.
-func classify(resp *httpapi.Response, code, text string, from mailer.Address) (_ mailer.Kind, listed bool) {
+func classify(resp *httpapi.Response, code, text string, senders [2]string) (_ mailer.Kind, listed bool) {
 	kind, listed := codes[code]
 	switch {
 	case resp.Status < 300 && resp.Err != nil:
@@ -160,7 +165,7 @@ func classify(resp *httpapi.Response, code, text string, from mailer.Address) (_
 	case kind == mailer.KindRateLimited && aboutQuota.MatchString(text):
 		return mailer.KindQuota, true
 	case code == "MessageRejected":
-		return rejected(text, from), true
+		return rejected(text, senders), true
 	case kind == mailer.KindRejected && aboutSet.MatchString(text):
 		return mailer.KindUnknown, true // a fault of the settings here, not of the message
 	case kind == mailer.KindRejected && aboutLength.MatchString(text):
@@ -176,10 +181,10 @@ func classify(resp *httpapi.Response, code, text string, from mailer.Address) (_
 }
 
 // rejected tells the kind of a rejected message. SES lists the identities that are
-// not verified: the sender, or, while the account is in the sandbox, recipients.
+// not verified: the senders, or, while the account is in the sandbox, recipients.
 // The sandbox is a fault of the account: nothing is wrong with the recipients, and
 // another service may reach them.
-func rejected(text string, from mailer.Address) mailer.Kind {
+func rejected(text string, senders [2]string) mailer.Kind {
 	found := notVerified.FindStringSubmatch(text)
 	if found == nil {
 		if strings.Contains(strings.ToLower(text), "not verified") {
@@ -187,14 +192,16 @@ func rejected(text string, from mailer.Address) mailer.Kind {
 		}
 		return mailer.KindContent
 	}
-	domain := from.Address[strings.LastIndexByte(from.Address, '@')+1:]
 	for identity := range strings.SplitSeq(found[1], ",") {
 		if i := strings.LastIndexByte(identity, '<'); i >= 0 {
 			identity = strings.TrimRight(identity[i+1:], "> .")
 		}
 		identity = strings.TrimSpace(identity)
-		if strings.EqualFold(identity, from.Address) || strings.EqualFold(identity, domain) {
-			return mailer.KindSender
+		for _, sender := range senders {
+			domain := sender[strings.LastIndexByte(sender, '@')+1:]
+			if identity != "" && (strings.EqualFold(identity, sender) || strings.EqualFold(identity, domain)) {
+				return mailer.KindSender
+			}
 		}
 	}
 	return mailer.KindUnauthorized

@@ -43,8 +43,8 @@ type Config struct {
 	BaseURL string
 	// HTTPClient makes the requests. Nil: a tuned client, shared by all providers.
 	HTTPClient *http.Client
-	// Templates maps the application's template names to names at SES. A name that
-	// is not in it is taken as the name itself.
+	// Templates maps the application's template names to names or ARNs at SES. A name
+	// that is not in it is taken as the name or ARN itself.
 	Templates map[string]string
 }
 

@@ -79,29 +79,34 @@ func TestConformance(t *testing.T) {
 		Secrets: []string{key.SecretAccessKey, key.SessionToken},
 		Config:  key,
 		Unsupported: map[string]mailer.Kind{
-			"scheduled":                           mailer.KindUnsupported,
-			"international local part":            mailer.KindUnsupported,
-			"reserved header":                     mailer.KindUnsupported,
-			"subject beside template":             mailer.KindUnsupported,
-			"template with 16 headers":            mailer.KindUnsupported,
-			"template with a long header":         mailer.KindUnsupported,
-			"template with a long content id":     mailer.KindUnsupported,
-			"template with a long content type":   mailer.KindUnsupported,
-			"contact list beside unsubscribe":     mailer.KindUnsupported,
-			"contact list for two":                mailer.KindUnsupported,
-			"topic without a list":                mailer.KindInvalid,
-			"control in configuration set":        mailer.KindInvalid,
-			"control in contact list":             mailer.KindInvalid,
-			"control in topic":                    mailer.KindInvalid,
-			"control in identity":                 mailer.KindInvalid,
-			"control in tenant":                   mailer.KindInvalid,
-			"data that is no JSON":                mailer.KindInvalid,
-			"51 recipients":                       mailer.KindTooLarge,
-			"long template data":                  mailer.KindTooLarge,
-			"long html":                           mailer.KindTooLarge,
-			"large file":                          mailer.KindTooLarge,
-			"large file beside a template":        mailer.KindTooLarge,
-			"large file within a whole MIME text": mailer.KindTooLarge,
+			"scheduled":                               mailer.KindUnsupported,
+			"international local part":                mailer.KindUnsupported,
+			"reserved header":                         mailer.KindUnsupported,
+			"subject beside template":                 mailer.KindUnsupported,
+			"template with 16 headers":                mailer.KindUnsupported,
+			"template with a long header":             mailer.KindUnsupported,
+			"template with a long content id":         mailer.KindUnsupported,
+			"template with a long content type":       mailer.KindUnsupported,
+			"contact list beside unsubscribe":         mailer.KindUnsupported,
+			"contact list for two":                    mailer.KindUnsupported,
+			"topic without a list":                    mailer.KindInvalid,
+			"control in configuration set":            mailer.KindInvalid,
+			"control in contact list":                 mailer.KindInvalid,
+			"control in topic":                        mailer.KindInvalid,
+			"control in identity":                     mailer.KindInvalid,
+			"control in tenant":                       mailer.KindInvalid,
+			"control in identity of feedback":         mailer.KindInvalid,
+			"identity without feedback":               mailer.KindInvalid,
+			"feedback to no address":                  mailer.KindInvalid,
+			"feedback to a name":                      mailer.KindInvalid,
+			"feedback to an international local part": mailer.KindUnsupported,
+			"data that is no JSON":                    mailer.KindInvalid,
+			"51 recipients":                           mailer.KindTooLarge,
+			"long template data":                      mailer.KindTooLarge,
+			"long html":                               mailer.KindTooLarge,
+			"large file":                              mailer.KindTooLarge,
+			"large file beside a template":            mailer.KindTooLarge,
+			"large file within a whole MIME text":     mailer.KindTooLarge,
 		},
 		Dropped: map[string][]string{
 			"tags that are no message tags": {"Tags[1]", "Tags[2]"},
@@ -115,6 +120,13 @@ func TestConformance(t *testing.T) {
 			{Name: "extra", Message: extra(Extra{
 				ConfigurationSet: "transactional", ContactList: "readers", Topic: "news", Tenant: "acme",
 				IdentityARN: "arn:aws:ses:eu-west-1:123456789012:identity/example.com",
+			})},
+			{Name: "feedback", Message: extra(Extra{
+				FeedbackAddress: "bounces@b\u00fccher.example", FeedbackIdentityARN: "arn:aws:ses:eu-west-1:123456789012:identity/example.com",
+			})},
+			{Name: "template by its arn", Message: template(func(m *mailer.Message) {
+				m.Template.ID = "arn:aws:ses:eu-west-1:123456789012:template/welcome"
+				m.Extras = []mailer.Extra{Extra{FeedbackAddress: "bounces@example.com"}}
 			})},
 			{Name: "contact list", Message: extra(Extra{ContactList: "readers"})},
 			{Name: "headers beyond ascii", Message: message(func(m *mailer.Message) {
@@ -181,6 +193,11 @@ func TestConformance(t *testing.T) {
 			{Name: "control in topic", Message: extra(Extra{ContactList: "a", Topic: "a\nb"})},
 			{Name: "control in identity", Message: extra(Extra{IdentityARN: "a\nb"})},
 			{Name: "control in tenant", Message: extra(Extra{Tenant: "a\nb"})},
+			{Name: "control in identity of feedback", Message: extra(Extra{FeedbackAddress: "bounces@example.com", FeedbackIdentityARN: "a\nb"})},
+			{Name: "identity without feedback", Message: extra(Extra{FeedbackIdentityARN: "arn:x"})},
+			{Name: "feedback to no address", Message: extra(Extra{FeedbackAddress: "bounces"})},
+			{Name: "feedback to a name", Message: extra(Extra{FeedbackAddress: "Bounces <bounces@example.com>"})},
+			{Name: "feedback to an international local part", Message: extra(Extra{FeedbackAddress: "jos\u00e9@example.com"})},
 			{Name: "data that is no JSON", Message: template(func(m *mailer.Message) {
 				m.Template.Data = map[string]any{"f": make(chan int)}
 			})},
@@ -271,6 +288,7 @@ func refusals() []providertest.Refusal {
 		{400, "MessageRejected", failed + "ada@example.com, example.com", mailer.KindSender, false},
 		{400, "MessageRejected", failed + "Ada <ada@example.com>", mailer.KindUnauthorized, false},
 		{400, "MessageRejected", failed + "workshop@example.com", mailer.KindUnauthorized, false},
+		{400, "MessageRejected", failed + "ada@example.com,", mailer.KindUnauthorized, false},
 		{400, "MessageRejected", "Email address is not verified.", mailer.KindSender, false},
 		{400, "MessageRejected", "Message contains a virus.", mailer.KindContent, false},
 		{400, "MailFromDomainNotVerifiedException", "MX record missing.", mailer.KindSender, false},
@@ -506,6 +524,23 @@ func TestPrinting(t *testing.T) {
 	require.Equal(t, "ses ses ses", fmt.Sprintf("%v %+v %#v", p, *p, p))
 	c := with("https://user:secret@email.example.com", nil)
 	require.Equal(t, `ses.Config{BaseURL: "https://user:xxxxx@email.example.com"}`, fmt.Sprintf("%+v", c))
+}
+
+// A fault of one message's setting is none of the account's.
+func TestFeedbackAddressThatIsNotVerified(t *testing.T) {
+	for failed, kind := range map[string]mailer.Kind{
+		"bounces@feedback.example": mailer.KindSender,
+		"Feedback.example":         mailer.KindSender,
+		"ada@example.com":          mailer.KindUnauthorized,
+	} {
+		p, _ := capture(t, key, nay(400, "MessageRejected", "Email address is not verified. The following identities failed the check in region EU-WEST-1: "+failed))
+		_, err := p.Send(t.Context(), mailer.Message{
+			From: mailer.Address{Address: "shop@example.com"}, To: []mailer.Address{{Address: "ada@example.com"}}, Text: "Hello",
+			Extras: []mailer.Extra{Extra{FeedbackAddress: "bounces@feedback.example"}},
+		})
+		require.Equal(t, kind, mailer.KindOf(err), failed)
+		require.True(t, mailer.NotSent(err))
+	}
 }
 
 func TestNewKeepsNothingThatCanChange(t *testing.T) {

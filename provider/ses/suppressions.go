@@ -34,7 +34,7 @@ func (p *Provider) PullSuppressions(ctx context.Context, cursor string) (page []
 		return err
 	})
 	if err == nil && out.SuppressedDestinationSummaries == nil {
-		err = p.refusal(c, mailer.Address{}, errors.New("the answer has no list"))
+		err = p.refusal(c, errors.New("the answer has no list"))
 	}
 	if err != nil {
 		return nil, "", unsent(err)
