@@ -13,7 +13,7 @@ import (
 	"github.com/seed355143d4/mailer/internal/outage"
 )
 
-var simulated = flag.Int("simulated", 20_000, "how many messages TestSimulation sends in its day")
+var simulated = flag.Int("simulated", 20_000, "how many messages TestSimulation sends in its day, from 6,000 on")
 
 // column is a number in which one policy may be better than another. Less is better.
 type column struct {
@@ -74,9 +74,8 @@ var trades = map[string]map[string]string{
 func TestSimulation(t *testing.T) {
 	messages := *simulated
 	if raceEnabled {
-		messages /= 10
+		messages /= 3 // a day of fewer is too quiet to compare in: there three strikes are much
 	}
-	comparable := messages >= 20_000 // chance weighs too much in fewer
 	rows := map[string]outage.Row{}
 	t.Log("\n" + outage.Header())
 	for _, p := range outage.Policies() {
@@ -96,10 +95,13 @@ func TestSimulation(t *testing.T) {
 	require.LessOrEqual(t, ours.UnknownWorst, 6+messages/(2*24*60*60))
 
 	for name, row := range rows {
-		if strings.HasPrefix(name, "mailer") || !comparable {
+		if strings.HasPrefix(name, "mailer") {
 			continue
 		}
 		for _, c := range columns {
+			if name == "random order" && c.name == "notice" && messages < 20_000 {
+				continue // it notices nothing, but of few messages a service may get none by chance
+			}
 			if c.value(row) < c.value(ours)-c.grain {
 				require.Contains(t, trades[name], c.name, fmt.Sprintf("%s is better in this column: %g, ours %g", name, c.value(row), c.value(ours)))
 			}
