@@ -77,6 +77,20 @@ func TestATargetThatLeftDoubtIsAskedFirst(t *testing.T) {
 			})
 		}
 	})
+	t.Run("unless it says that it is down, and there is no other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := &verifying{service: service{name: "a"}}
+			a.verify = func(context.Context) error { return refused(mailer.KindUnavailable) }
+			c := chainOf(t, failover.Config{Strikes: 1}, a)
+			a.fails(inDoubt(mailer.KindNetwork))
+			_, err := c.Send(t.Context(), message())
+			require.Error(t, err)
+			a.recovers()
+			require.Equal(t, failover.Resting, c.Health()[0].State)
+			require.Equal(t, "a", via(t, c))
+			require.Equal(t, failover.Well, c.Health()[0].State)
+		})
+	})
 	t.Run("for no longer than half the time of the attempt", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, a, _ := resting(t, inDoubt(mailer.KindNetwork))

@@ -81,7 +81,7 @@ func (c *Chain) try(ctx context.Context, w *walk, t *target, p permit) (mailer.R
 	end, own, telling := c.limits(ctx, t, start, w)
 	var receipt mailer.Receipt
 	half := start.Add(min(end.Sub(start)/2, minShare))
-	asked := c.ask(ctx, t, p, half)
+	asked := c.ask(ctx, w, t, p, half)
 	if asked != nil {
 		end, own, telling = half, true, telling/2
 	}
@@ -175,9 +175,11 @@ func send(ctx context.Context, m *mailer.Message, s mailer.Sender, end time.Time
 // ask asks t whether its credentials are good, if it is to be tried in or after a
 // rest for a message that may be out. A service that does not answer would leave
 // the next one in doubt as well; so it gets none until it answers. What it answers
-// does not matter: to know whether it takes mail is the message's part. An error
-// leaves t in the doubt in which it was, although that of Verify is NotSent.
-func (c *Chain) ask(ctx context.Context, t *target, p permit, end time.Time) error {
+// does not matter: to know whether it takes mail is the message's part. Only that it
+// is unavailable keeps w back as well, but not if t is all that is left: the
+// question may be answered elsewhere than the mail. An error leaves t in the doubt in
+// which it was, although that of Verify is NotSent.
+func (c *Chain) ask(ctx context.Context, w *walk, t *target, p permit, end time.Time) error {
 	if t.verifier == nil || !p.probe && !p.late || mailer.NotSent(t.health.why()) {
 		return nil
 	}
@@ -189,7 +191,7 @@ func (c *Chain) ask(ctx context.Context, t *target, p permit, end time.Time) err
 	}
 	if question.Err() != nil {
 		err = typed(err, t.name, ctx.Err(), ctx.Err() == nil)
-	} else if k := mailer.KindOf(err); k != mailer.KindNetwork && k != mailer.KindUnavailable {
+	} else if k := mailer.KindOf(err); k != mailer.KindNetwork && (k != mailer.KindUnavailable || p.late && len(w.attempts) == 0) {
 		return nil
 	}
 	return &mailer.Error{

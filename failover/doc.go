@@ -59,7 +59,8 @@
 // asked before it is given the next one, if it is a [mailer.Verifier]: for half of
 // the attempt's time, at most five seconds. While it does not answer even that, or
 // answers KindUnavailable, it rests on, and no message is at stake. Any other answer
-// lets the message try, also that the key may not ask.
+// lets the message try, also that the key may not ask; and KindUnavailable lets it if
+// no other target may be tried.
 //
 // If no target may be tried because all rest or are being probed, one that is only
 // silent is tried anyway, or else the one that wakes first, except those whose
