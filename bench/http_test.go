@@ -112,6 +112,11 @@ var sendgridGo = subject{"sendgrid-go", func(file []byte) (func(context.Context)
 // bare posts again and again the bytes that the adapter sends, with net/http
 // alone and enough idle connections: what everything else is compared with.
 func bare(name string, adapter func(*http.Client) (mailer.Sender, error)) subject {
+	return bareOf(name, adapter, message)
+}
+
+// bareOf is bare for another message.
+func bareOf(name string, adapter func(*http.Client) (mailer.Sender, error), message func(file []byte) mailer.Message) subject {
 	return subject{name, func(file []byte) (func(context.Context) error, error) {
 		var body []byte
 		var url string
@@ -158,9 +163,11 @@ var barePostmark = bare("bare-post-postmark", func(c *http.Client) (mailer.Sende
 	return pm.New(pm.Config{ServerToken: "token", BaseURL: base, HTTPClient: c})
 })
 
-var bareSendgrid = bare("bare-post-sendgrid", func(c *http.Client) (mailer.Sender, error) {
+var bareSendgrid = bare("bare-post-sendgrid", sendgridOver)
+
+func sendgridOver(c *http.Client) (mailer.Sender, error) {
 	return sg.New(sg.Config{APIKey: "SG.key", BaseURL: base, HTTPClient: c})
-})
+}
 
 var mailjetAdapter = subject{"mailer-mailjet", func(file []byte) (func(context.Context) error, error) {
 	p, err := openMailjet(base)
