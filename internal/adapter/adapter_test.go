@@ -33,7 +33,23 @@ func requireMembers(t *testing.T, text string) {
 			s = ""
 		}
 		require.Equal(t, s, Text(value))
+		requireValue(t, Value(value))
 	}
+}
+
+// requireValue requires that a value is read as the same text would be that is not
+// known to be valid.
+func requireValue(t *testing.T, v Value) {
+	var inner, alone []string
+	members := func(all *[]string) func([]byte, Value) {
+		return func(name []byte, value Value) { *all = append(*all, string(name), string(value)) }
+	}
+	elements := func(all *[]string) func(Value) {
+		return func(value Value) { *all = append(*all, string(value)) }
+	}
+	require.Equal(t, Members(v, members(&alone)), v.Members(members(&inner)), "%q", v)
+	require.Equal(t, Elements(v, elements(&alone)), v.Elements(elements(&inner)), "%q", v)
+	require.Equal(t, alone, inner, "%q", v)
 }
 
 func FuzzMembers(f *testing.F) {

@@ -67,7 +67,7 @@ type answer struct {
 
 // entry is the result of one message. Its parts stand as in the answer, since
 // mailjet-apiv3-go's ResultV31 has neither Errors nor an id in quotes.
-type entry struct{ status, customID, to, cc, bcc, errors []byte }
+type entry struct{ status, customID, to, cc, bcc, errors adapter.Value }
 
 // parse reads an answer, its entries into room. What is none is a zero answer.
 func parse(resp *httpapi.Response, room []entry) answer {
@@ -75,9 +75,9 @@ func parse(resp *httpapi.Response, room []entry) answer {
 		return answer{} // half an answer is none
 	}
 	a := answer{entries: room}
-	adapter.Members(resp.Body, func(name, value []byte) {
+	adapter.Members(resp.Body, func(name []byte, value adapter.Value) {
 		if string(name) == "Messages" {
-			adapter.Elements(value, func(value []byte) { a.entries = append(a.entries, parseEntry(value)) })
+			value.Elements(func(value adapter.Value) { a.entries = append(a.entries, parseEntry(value)) })
 		}
 	})
 	if len(a.entries) > 0 {
@@ -89,8 +89,8 @@ func parse(resp *httpapi.Response, room []entry) answer {
 	return answer{fault: f}
 }
 
-func parseEntry(text []byte) (e entry) {
-	adapter.Members(text, func(name, value []byte) {
+func parseEntry(text adapter.Value) (e entry) {
+	text.Members(func(name []byte, value adapter.Value) {
 		switch string(name) {
 		case "Status":
 			e.status = value
@@ -160,10 +160,10 @@ func (e *entry) refused() bool {
 
 // recipients calls f with each address in the entry and its id, "" if it has none.
 func (e *entry) recipients(f func(address, id []byte)) {
-	for _, list := range [...][]byte{e.to, e.cc, e.bcc} {
-		adapter.Elements(list, func(value []byte) {
+	for _, list := range [...]adapter.Value{e.to, e.cc, e.bcc} {
+		list.Elements(func(value adapter.Value) {
 			var address, id []byte
-			adapter.Members(value, func(name, value []byte) {
+			value.Members(func(name []byte, value adapter.Value) {
 				switch string(name) {
 				case "Email":
 					address = value
