@@ -109,7 +109,8 @@ type Quota struct {
 type Verifier interface {
 	// Verify makes the cheapest call that proves the credentials. It sends no
 	// mail. Nil: they are good. [KindUnauthorized]: they are not. Any other kind:
-	// it could not be found out.
+	// it could not be found out. Package failover also asks it of a service that
+	// left a message in doubt, before it gives it another.
 	Verify(ctx context.Context) error
 }
 

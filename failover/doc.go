@@ -30,15 +30,15 @@
 //
 // # Health
 //
-// A target rests after three strikes, of which the first is forgotten when it has
-// taken fifty messages in a row since the last, or at once where the table says so: for the time that the service named (at most a day), otherwise for a
-// back-off that doubles from [Config].Rest to [Config].MaxRest. While it rests,
-// mail goes to the others. After the rest one message at a time tries it; the
-// others pass it by. If the service takes that message, the target is well, and
-// mail prefers it again as before; but until it has taken fifty messages in a row,
-// one strike lets it rest, and for longer than the last time. A fault of the
-// message, or a caller who gives up, says nothing: the next message tries. So a
-// bad message never takes a good service out.
+// A target rests after three strikes, or at once where the table says so: for the
+// time that the service named (at most a day), otherwise for a back-off that doubles
+// from [Config].Rest to [Config].MaxRest. While it rests, mail goes to the others.
+// After the rest one message at a time tries it; the others pass it by. If the
+// service takes that message, the target is well, and mail prefers it again as
+// before; but one strike then lets it rest again, and for longer than the last time.
+// Strikes and rests are forgotten when it has taken fifty messages in a row. A fault
+// of the message, or a caller who gives up, says nothing: the next message tries. So
+// a bad message never takes a good service out.
 //
 // A refusal is the message's fault until another target takes that message. Of
 // such refusals [Config].Refusals in a row, of different messages and with none
