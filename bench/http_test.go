@@ -24,10 +24,13 @@ import (
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 
 	"github.com/seed355143d4/mailer"
+	ee "github.com/seed355143d4/mailer/provider/elasticemail"
 	mj "github.com/seed355143d4/mailer/provider/mailjet"
 	pm "github.com/seed355143d4/mailer/provider/postmark"
 	sg "github.com/seed355143d4/mailer/provider/sendgrid"
 	"github.com/seed355143d4/mailer/provider/ses"
+	"github.com/seed355143d4/mailer/provider/smtp2go"
+	"github.com/seed355143d4/mailer/provider/socketlabs"
 )
 
 // The registration mail: 1 kB of text, 4 kB of HTML.
@@ -50,23 +53,21 @@ func message(file []byte) mailer.Message {
 	return m
 }
 
-func sender(s mailer.Sender, file []byte) func(context.Context) error {
-	m := message(file)
-	return func(ctx context.Context) error {
-		_, err := s.Send(ctx, m)
-		return err
-	}
+// adapter sends through one of our adapters.
+func adapter(name string, open func(url string) (mailer.Sender, error)) subject {
+	return subject{name, func(file []byte) (func(context.Context) error, error) {
+		s, err := open(base)
+		m := message(file)
+		return func(ctx context.Context) error {
+			_, err := s.Send(ctx, m)
+			return err
+		}, err
+	}}
 }
 
-var postmarkAdapter = subject{"mailer-postmark", func(file []byte) (func(context.Context) error, error) {
-	p, err := openPostmark(base)
-	return sender(p, file), err
-}}
+var postmarkAdapter = adapter("mailer-postmark", openPostmark)
 
-var sendgridAdapter = subject{"mailer-sendgrid", func(file []byte) (func(context.Context) error, error) {
-	p, err := openSendgrid(base)
-	return sender(p, file), err
-}}
+var sendgridAdapter = adapter("mailer-sendgrid", openSendgrid)
 
 var postmarkMRZ = subject{"mrz1836-postmark", func(file []byte) (func(context.Context) error, error) {
 	c := mrz.NewClient("token", "")
@@ -169,10 +170,7 @@ func sendgridOver(c *http.Client) (mailer.Sender, error) {
 	return sg.New(sg.Config{APIKey: "SG.key", BaseURL: base, HTTPClient: c})
 }
 
-var mailjetAdapter = subject{"mailer-mailjet", func(file []byte) (func(context.Context) error, error) {
-	p, err := openMailjet(base)
-	return sender(p, file), err
-}}
+var mailjetAdapter = adapter("mailer-mailjet", openMailjet)
 
 var mailjetV4 = subject{"mailjet-apiv3-go", func(file []byte) (func(context.Context) error, error) {
 	c := mailjet.NewMailjetClient("key", "secret", base+"/v3")
@@ -193,10 +191,7 @@ var mailjetV4 = subject{"mailjet-apiv3-go", func(file []byte) (func(context.Cont
 	}, nil
 }}
 
-var sesAdapter = subject{"mailer-ses", func(file []byte) (func(context.Context) error, error) {
-	p, err := openSES(base)
-	return sender(p, file), err
-}}
+var sesAdapter = adapter("mailer-ses", openSES)
 
 func newSESV2(url string) *sesv2.Client {
 	return sesv2.New(sesv2.Options{
@@ -234,12 +229,31 @@ var bareSES = bare("bare-post-ses", func(c *http.Client) (mailer.Sender, error) 
 	return ses.New(ses.Config{Region: "eu-west-1", AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", BaseURL: base, HTTPClient: c})
 })
 
+// Services without a package: the floor and our adapter.
+var (
+	bareSocketlabs = bare("bare-post-socketlabs", func(c *http.Client) (mailer.Sender, error) {
+		return socketlabs.New(socketlabs.Config{ServerID: 1, APIKey: "key", BaseURL: base, HTTPClient: c})
+	})
+	bareSMTP2GO = bare("bare-post-smtp2go", func(c *http.Client) (mailer.Sender, error) {
+		return smtp2go.New(smtp2go.Config{APIKey: "api-0123456789ABCDEF0123456789ABCDEF", BaseURL: base, HTTPClient: c})
+	})
+	bareElasticEmail = bare("bare-post-elasticemail", func(c *http.Client) (mailer.Sender, error) {
+		return ee.New(ee.Config{APIKey: "key", BaseURL: base, HTTPClient: c})
+	})
+	socketlabsAdapter   = adapter("mailer-socketlabs", openSocketlabs)
+	smtp2goAdapter      = adapter("mailer-smtp2go", openSMTP2GO)
+	elasticEmailAdapter = adapter("mailer-elasticemail", openElasticEmail)
+)
+
 // subjects stand in families; the first of each is its floor.
 var subjects = [][]subject{
 	{barePostmark, postmarkAdapter, postmarkMRZ},
 	{bareSendgrid, sendgridAdapter, sendgridGo},
 	{bareMailjet, mailjetAdapter, mailjetV4},
 	{bareSES, sesAdapter, sesV2},
+	{bareSocketlabs, socketlabsAdapter},
+	{bareSMTP2GO, smtp2goAdapter},
+	{bareElasticEmail, elasticEmailAdapter},
 }
 
 func TestEverySubjectSendsTheWholeMail(t *testing.T) {

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-
-	"github.com/seed355143d4/mailer"
 )
 
 func init() { children["memory"] = memory }
@@ -22,16 +20,8 @@ const (
 
 // memorySubjects are every HTTP adapter, and two vendors' packages.
 var memorySubjects = []subject{
-	adapter("mailer-postmark", openPostmark), adapter("mailer-sendgrid", openSendgrid), adapter("mailer-ses", openSES),
-	adapter("mailer-socketlabs", openSocketlabs), adapter("mailer-mailjet", openMailjet), adapter("mailer-smtp2go", openSMTP2GO),
-	adapter("mailer-elasticemail", openElasticEmail), sendgridGo, postmarkMRZ,
-}
-
-func adapter(name string, open func(url string) (mailer.Sender, error)) subject {
-	return subject{name, func(file []byte) (func(context.Context) error, error) {
-		p, err := open(base)
-		return sender(p, file), err
-	}}
+	postmarkAdapter, sendgridAdapter, sesAdapter, socketlabsAdapter, mailjetAdapter, smtp2goAdapter, elasticEmailAdapter,
+	sendgridGo, postmarkMRZ,
 }
 
 // BenchmarkMemory10MB reports the resident memory that eight senders of a 10 MB
