@@ -297,24 +297,24 @@ func (s *service) serve(p *peer) {
 				return
 			}
 		case "RCPT":
-			before := len(envelope)
-			envelope = append(envelope, line)
+			// The day may change as soon as the provider has the answer.
+			answers := s.days[s.now()].answers
+			if answers[line] == "" && answers[verb] == "" {
+				envelope = append(envelope, line)
+			}
 			if !answer(line, verb, "250 2.1.5 OK") {
 				return
-			}
-			answers := s.days[s.now()].answers
-			if answers[line] != "" || answers[verb] != "" {
-				envelope = envelope[:before]
 			}
 		case "DATA":
 			if s.days[s.now()].answers["MAIL"] != "" || len(envelope) < 2 {
 				p.say("503 5.5.1 no recipient")
 				continue
 			}
+			refused := s.days[s.now()].answers["DATA"] != ""
 			if !answer(line, verb, "354 go on") {
 				return
 			}
-			if s.days[s.now()].answers["DATA"] != "" {
+			if refused {
 				continue
 			}
 			var b strings.Builder
