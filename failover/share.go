@@ -39,14 +39,16 @@ type Rest struct {
 	Named bool
 }
 
-// learn takes over what another chain found out.
+// learn takes over what another chain found out. Whether a message was left in doubt
+// there is not told: by a service that was down, or did not answer, it may have been.
 func (c *Chain) learn(name string, r Rest) {
 	for _, t := range c.targets {
 		if t.name != name {
 			continue
 		}
 		now := time.Now()
-		err := &mailer.Error{Provider: name, Kind: r.Kind, NotSent: true, Message: "found out by another process"}
+		doubt := r.Kind == mailer.KindNetwork || r.Kind == mailer.KindUnavailable
+		err := &mailer.Error{Provider: name, Kind: r.Kind, NotSent: !doubt, Message: "found out by another process"}
 		if t.health.learn(r, err, now) == cameToRest {
 			c.logRest(context.Background(), t, now)
 		}

@@ -1,6 +1,7 @@
 package failover_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -120,6 +121,27 @@ func TestStore(t *testing.T) {
 			require.Zero(t, a.calls())
 			require.Empty(t, store.said, "what was learned is not told again")
 		})
+	})
+	t.Run("a target that hung for another process is given no message before it answers", func(t *testing.T) {
+		for kind, asks := range map[mailer.Kind]bool{
+			mailer.KindNetwork: true, mailer.KindUnavailable: true, mailer.KindQuota: false, mailer.KindUnauthorized: false,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				asked := false
+				a := &verifying{service: service{name: "a"}, verify: func(context.Context) error {
+					asked = true
+					return refused(mailer.KindNetwork)
+				}}
+				store := &board{}
+				c := chainOf(t, failover.Config{Store: store}, a, &service{name: "b"})
+				store.joined[0]("a", failover.Rest{Until: time.Now().Add(time.Minute), Kind: kind})
+				time.Sleep(time.Minute)
+				_, err := c.Send(t.Context(), message())
+				require.NoError(t, err)
+				require.Equal(t, asks, asked, "%v", kind)
+				require.Equal(t, asks, a.calls() == 0, "%v", kind)
+			})
+		}
 	})
 	t.Run("an attempt that began before what was learned does not end it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
