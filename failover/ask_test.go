@@ -173,13 +173,7 @@ func TestATargetThatLeftDoubtIsAskedFirst(t *testing.T) {
 // A target that was probed by another message when this one passed it by may be well
 // by the time all the others have failed it.
 func TestATargetThatIsWellMeanwhile(t *testing.T) {
-	for name, send := range map[string]func(c *failover.Chain) (mailer.Receipt, error){
-		"alone": func(c *failover.Chain) (mailer.Receipt, error) { return c.Send(t.Context(), message()) },
-		"in a batch": func(c *failover.Chain) (mailer.Receipt, error) {
-			r := c.SendBatch(t.Context(), []mailer.Message{message()})[0]
-			return r.Receipt, r.Err
-		},
-	} {
+	for name, send := range bothWays(t) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, a, b := pair(t, failover.Config{Rest: time.Minute})

@@ -48,8 +48,8 @@
 // but what others refused, is not judged by that. The probe afterwards lets the
 // service rest longer if yet another message is refused.
 //
-// A target that has answered none of three messages under way for longer than is
-// usual for it is silent: other messages pass it by until it answers, or comes to
+// A target that has answered none of as many messages under way as would be strikes,
+// for longer than is usual for it, is silent: other messages pass it by until it answers, or comes to
 // rest for the messages that it left without an answer. So a service that hangs
 // holds up few messages, however long its time-out is. What is usual is reckoned
 // from how long its answers took, mean and deviation, as TCP does, between half a

@@ -277,13 +277,7 @@ func TestAllResting(t *testing.T) {
 		})
 	})
 	t.Run("also by a message that was refused before, each that rests once", func(t *testing.T) {
-		for name, send := range map[string]func(c *failover.Chain) (mailer.Receipt, error){
-			"alone": func(c *failover.Chain) (mailer.Receipt, error) { return c.Send(t.Context(), message()) },
-			"in a batch": func(c *failover.Chain) (mailer.Receipt, error) {
-				r := c.SendBatch(t.Context(), []mailer.Message{message()})[0]
-				return r.Receipt, r.Err
-			},
-		} {
+		for name, send := range bothWays(t) {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					a, b, last := &service{name: "a"}, &service{name: "b"}, &service{name: "last"}

@@ -140,3 +140,14 @@ func textLogger(w io.Writer) *slog.Logger {
 
 // restLength is the part of a log line that holds the jitter.
 var restLength = regexp.MustCompile(`for=\S+`)
+
+// bothWays are the ways to send the message through a chain.
+func bothWays(t testing.TB) map[string]func(c *failover.Chain) (mailer.Receipt, error) {
+	return map[string]func(c *failover.Chain) (mailer.Receipt, error){
+		"alone": func(c *failover.Chain) (mailer.Receipt, error) { return c.Send(t.Context(), message()) },
+		"in a batch": func(c *failover.Chain) (mailer.Receipt, error) {
+			r := c.SendBatch(t.Context(), []mailer.Message{message()})[0]
+			return r.Receipt, r.Err
+		},
+	}
+}

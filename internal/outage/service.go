@@ -96,11 +96,7 @@ func (s *Service) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, e
 	case Slow:
 		latency += 3 * time.Second
 	}
-	wait := time.NewTimer(latency)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
+	if !pause(ctx, latency) {
 		if phase.Mode == Well || phase.Mode == Slow {
 			s.world.take(s.index, i) // it works on, whether anybody listens or not
 		}
@@ -139,6 +135,18 @@ func (s *Service) Send(ctx context.Context, m mailer.Message) (mailer.Receipt, e
 	return mailer.Receipt{ID: m.ID, Provider: s.Name(), MessageID: strconv.Itoa(i)}, nil
 }
 
+// pause tells whether d passed before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // Verify answers a question that needs no message as the phase of the day has it.
 func (s *Service) Verify(ctx context.Context) error {
 	start := s.world.now()
@@ -156,11 +164,7 @@ func (s *Service) Verify(ctx context.Context) error {
 	case Slow:
 		latency += 3 * time.Second
 	}
-	wait := time.NewTimer(latency)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
+	if !pause(ctx, latency) {
 		return fail(mailer.KindNetwork, 0)
 	}
 	switch phase.Mode {
